@@ -1,0 +1,36 @@
+"""Data sets as `tf.data`: readers, embedded sets, preprocessing, augmentation, batches."""
+
+import importlib
+
+# Data sets by name, with what they are. Any other image-classification set of TensorFlow Datasets
+# works by its own name too.
+DATASETS = {
+    "digits": "1,797 real 8x8 grey handwritten digits, embedded, nothing to download",
+    "shapes": "drawn 64x64 RGB pictures of six shapes, embedded, nothing to download",
+    "mnist": "70,000 28x28 grey handwritten digits (TensorFlow Datasets)",
+    "fashion_mnist": "28x28 grey pictures of clothes, ten classes (TensorFlow Datasets)",
+    "cifar10": "60,000 32x32 RGB pictures, ten classes (TensorFlow Datasets)",
+    "folder:PATH": "your own pictures, one folder per class, with or without train/val/test",
+}
+
+_MEMBERS = {
+    "load": "sets",
+    "Info": "info",
+    "Preprocess": "preprocess",
+    "TrainingBatches": "pipeline",
+    "evaluation_batches": "pipeline",
+}
+_MODULES = ("augment", "digits", "folder", "info", "pipeline", "preprocess", "sets", "shapes")
+
+
+def __getattr__(name: str):
+    """Imports a member of the room on first use (PEP 562)."""
+    if name in _MEMBERS:
+        return getattr(importlib.import_module(f"{__name__}.{_MEMBERS[name]}"), name)
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted([*globals(), *_MEMBERS, *_MODULES])

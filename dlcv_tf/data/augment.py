@@ -1,0 +1,73 @@
+"""Label-preserving changes of training pictures, the same code eagerly and inside `tf.data`.
+
+Every function takes a batch of uint8 or float [0, 255] pictures and a seed, and is stateless: the
+same seed gives the same pictures, so a resumed run sees what the uninterrupted one would have seen.
+"""
+
+import tensorflow as tf
+
+from dlcv_tf.errors import unknown
+
+
+def flip(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Mirrors each picture left to right with probability one half.
+
+    Args:
+        images: (batch, height, width, channels) pictures.
+        seed: int64 tensor of two numbers.
+
+    Returns:
+        Pictures of the same shape and type.
+    """
+    mirrored = tf.random.stateless_uniform((tf.shape(images)[0],), seed) < 0.5
+    return tf.where(mirrored[:, None, None, None], images[:, :, ::-1], images)
+
+
+def shift(images: tf.Tensor, seed: tf.Tensor, fraction: float = 0.125) -> tf.Tensor:
+    """Crops each picture at a random place after reflecting its borders outwards.
+
+    Args:
+        images: (batch, height, width, channels) pictures.
+        seed: int64 tensor of two numbers.
+        fraction: largest shift, as a part of each side (4 pixels of 32 by default).
+
+    Returns:
+        Pictures of the same shape and type.
+    """
+    batch = tf.shape(images)[0]
+    for axis in (1, 2):
+        side = images.shape[axis]
+        padding = min(max(1, round(side * fraction)), side - 1)
+        paddings = [[0, 0]] * 4
+        paddings[axis] = [padding, padding]
+        padded = tf.pad(images, paddings, mode="REFLECT")
+        offsets = tf.random.stateless_uniform(
+            (batch,), seed + axis, maxval=2 * padding + 1, dtype=tf.int32
+        )
+        indices = offsets[:, None] + tf.range(side)
+        images = tf.gather(padded, indices, axis=axis, batch_dims=1)
+    return images
+
+
+AUGMENTATIONS = {"flip": flip, "shift": shift}
+
+
+def augment(images: tf.Tensor, seed: tf.Tensor, names: tuple[str, ...]) -> tf.Tensor:
+    """Applies the named augmentations in order, each with its own stream of random numbers.
+
+    Args:
+        images: (batch, height, width, channels) uint8 or float [0, 255] pictures.
+        seed: int64 tensor of two numbers, e.g. (seed, step).
+        names: keys of `AUGMENTATIONS`.
+
+    Returns:
+        Pictures of the same shape and type.
+
+    Raises:
+        InputError: a name is not known.
+    """
+    for number, name in enumerate(names):
+        if name not in AUGMENTATIONS:
+            raise unknown("augmentation", name, AUGMENTATIONS)
+        images = AUGMENTATIONS[name](images, seed + tf.constant([1000 * number, 0], tf.int64))
+    return images

@@ -1,0 +1,31 @@
+"""Networks: builder functions that return functional `keras.Model`s with raw outputs in a dict.
+
+A builder takes the shape of a preprocessed picture and the number of classes first. A network knows
+no loss, no data and no decoding, and answers the same keys in training and in inference.
+"""
+
+from dlcv_tf.models.classify.convnet import convnet as convnet
+from dlcv_tf.models.classify.linear import linear as linear
+from dlcv_tf.models.classify.mlp import mlp as mlp
+from dlcv_tf.models.classify.resnet import resnet18 as resnet18
+from dlcv_tf.models.classify.resnet import resnet20 as resnet20
+from dlcv_tf.models.classify.resnet import resnet32 as resnet32
+from dlcv_tf.models.classify.resnet import resnet34 as resnet34
+from dlcv_tf.models.classify.resnet import resnet50 as resnet50
+from dlcv_tf.models.classify.resnet import resnet56 as resnet56
+from dlcv_tf.models.classify.resnet import resnet101 as resnet101
+from dlcv_tf.models.classify.resnet import resnet152 as resnet152
+
+BUILDERS = {
+    "linear": linear,
+    "mlp": mlp,
+    "convnet": convnet,
+    "resnet20": resnet20,
+    "resnet32": resnet32,
+    "resnet56": resnet56,
+    "resnet18": resnet18,
+    "resnet34": resnet34,
+    "resnet50": resnet50,
+    "resnet101": resnet101,
+    "resnet152": resnet152,
+}

@@ -1,0 +1,1 @@
+"""Networks that name what is in a picture: `{"logits": (batch, classes)}`."""

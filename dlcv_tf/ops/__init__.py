@@ -1,0 +1,12 @@
+"""Pure functions on tensors: no state, no layers, no drawing."""
+
+import importlib
+
+_MODULES = ("images",)
+
+
+def __getattr__(name: str):
+    """Imports a module of the room on first use (PEP 562)."""
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {_MODULES}")

@@ -1,0 +1,129 @@
+"""The recipe of a picture classifier: plain values, changed one by one from the command line."""
+
+import dataclasses
+import typing
+
+from dlcv_tf.errors import InputError, unknown
+
+if typing.TYPE_CHECKING:
+    from dlcv_tf.data import Info
+    from dlcv_tf.tasks import Classifier
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How a classifier is trained.
+
+    Stochastic gradient descent with Nesterov momentum and decoupled weight decay (not on biases,
+    scales and shifts), under a one-cycle schedule.
+
+    Args:
+        name: name of the recipe.
+        data: data set, as `data.load` takes it.
+        network: name of a network in `models.BUILDERS`.
+        network_options: arguments of its builder besides shape and classes.
+        image_size: (height, width) of the network's input; the pictures' own size by default.
+        channels: 1 or 3 for folders of pictures; other sets have their own.
+        mean: per-channel mean of the pictures, in [0, 255].
+        std: per-channel standard deviation, likewise.
+        train_split: split to train on.
+        validation_split: split evaluated after each epoch.
+        test_split: split evaluated once at the end.
+        epochs: passes over the training split.
+        batch_size: pictures in a step.
+        learning_rate: peak of the one-cycle schedule.
+        momentum: of the optimizer.
+        weight_decay: part of a weight taken off per step, times the learning rate.
+        augmentations: names from `data.augment.AUGMENTATIONS`.
+        seed: of weights, order and augmentation.
+    """
+
+    name: str
+    data: str
+    network: str
+    network_options: dict = dataclasses.field(default_factory=dict)
+    image_size: tuple[int, int] | None = None
+    channels: int | None = None
+    mean: tuple[float, ...] = (127.5,)
+    std: tuple[float, ...] = (127.5,)
+    train_split: str = "train"
+    validation_split: str = "val"
+    test_split: str = "test"
+    epochs: int = 10
+    batch_size: int = 128
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    augmentations: tuple[str, ...] = ()
+    seed: int = 0
+
+    def replace(self, **changes) -> "Recipe":
+        """Returns the recipe with some values changed.
+
+        Raises:
+            InputError: there is no such value; suggests the closest.
+        """
+        names = [field.name for field in dataclasses.fields(self)]
+        for name in changes:
+            if name not in names:
+                raise unknown(f"value of the recipe {self.name}", name, names)
+        return dataclasses.replace(self, **changes)
+
+    def smoke(self) -> "Recipe":
+        """Returns the recipe cut down to seconds, to see that all of it works."""
+        return self.replace(epochs=1, batch_size=min(self.batch_size, 32))
+
+    def load(self, split: str, *, data_dir: str | None = None, download: bool = False):
+        """Returns one split as `data.load` does, at the recipe's picture size."""
+        from dlcv_tf import data
+
+        if not self.data:
+            raise InputError(
+                f"the recipe {self.name} needs your pictures: add data=folder:PATH "
+                "(one folder per class)"
+            )
+        return data.load(
+            self.data,
+            split,
+            image_size=self.image_size,
+            channels=self.channels,
+            data_dir=data_dir,
+            download=download,
+        )
+
+    def task(self, info: "Info") -> "Classifier":
+        """Returns the untrained classifier for a data set.
+
+        Args:
+            info: facts about the data set: picture shape and class names.
+        """
+        from dlcv_tf import data, models, tasks
+
+        if self.network not in models.BUILDERS:
+            raise unknown("network", self.network, models.BUILDERS)
+        network = models.BUILDERS[self.network](
+            info.image_shape, info.num_classes, **self.network_options
+        )
+        *size, channels = info.image_shape
+        preprocess = data.Preprocess(size, channels, list(self.mean), list(self.std))
+        return tasks.Classifier(network, preprocess, info.labels, name=self.name)
+
+    def compile(self, task: "Classifier", steps_per_epoch: int) -> None:
+        """Gives a task the recipe's optimizer, schedule and loss.
+
+        Args:
+            task: the classifier to train.
+            steps_per_epoch: optimizer steps in an epoch; the schedule spans all epochs.
+        """
+        import keras
+
+        from dlcv_tf import optimizers
+
+        schedule = optimizers.OneCycle(self.learning_rate, self.epochs * steps_per_epoch)
+        optimizer = keras.optimizers.SGD(
+            schedule, momentum=self.momentum, nesterov=True, weight_decay=self.weight_decay
+        )
+        optimizer.exclude_from_weight_decay(
+            [v for v in task.trainable_variables if len(v.shape) == 1]
+        )
+        task.compile(optimizer)

@@ -1,0 +1,154 @@
+"""Runs: a recipe carried out in a directory, resumable, and read back for evaluation and export.
+
+A run directory holds `recipe.json`, `checkpoint.npz` (the exact state), `tensorboard/`, and when it
+is finished `task.keras`, `history.json` and `metrics.json`.
+"""
+
+import dataclasses
+import datetime
+import json
+import pathlib
+import time
+
+import keras
+import tensorflow as tf
+
+from dlcv_tf import data, train
+from dlcv_tf.errors import InputError
+from dlcv_tf.recipes.recipe import Recipe
+
+SMOKE_EXAMPLES = 256
+
+
+def new_directory(recipe_name: str, root: str | pathlib.Path = "runs") -> pathlib.Path:
+    """Returns `root/RECIPE/DATE-N` with the first N that is free."""
+    parent = pathlib.Path(root) / recipe_name
+    today = datetime.date.today().isoformat()
+    number = 1
+    while (parent / f"{today}-{number}").exists():
+        number += 1
+    return parent / f"{today}-{number}"
+
+
+def newest_directory(recipe_name: str, root: str | pathlib.Path = "runs") -> pathlib.Path:
+    """Returns the recipe's run that was last written to.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = list((pathlib.Path(root) / recipe_name).glob("*/recipe.json"))
+    if not found:
+        raise InputError(
+            f"there is no run of {recipe_name} in {root}: start one with dlcv train {recipe_name}"
+        )
+    return max(found, key=lambda path: path.stat().st_mtime).parent
+
+
+def read_recipe(directory: str | pathlib.Path) -> Recipe:
+    """Returns the recipe a run was started with."""
+    path = pathlib.Path(directory) / "recipe.json"
+    if not path.exists():
+        raise InputError(f"got {directory}, expected the directory of a run: it has no recipe.json")
+    values = json.loads(path.read_text())
+    tuples = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+    return Recipe(**tuples)
+
+
+def make_reproducible(seed: int) -> None:
+    """Seeds everything and makes every op deterministic, for this process."""
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+
+
+def run(
+    recipe: Recipe,
+    directory: str | pathlib.Path,
+    *,
+    resume: bool = False,
+    smoke: bool = False,
+    data_dir: str | None = None,
+    download: bool = False,
+    verbose: int = 1,
+) -> dict:
+    """Trains a recipe in a directory, evaluates the result on the test split and saves it.
+
+    Args:
+        recipe: what to train; ignored when resuming, where the run's own recipe counts.
+        directory: of the run.
+        resume: go on with the run in the directory.
+        smoke: use a few hundred examples and one epoch, to see that all of it works.
+        data_dir: as for `data.load`.
+        download: as for `data.load`.
+        verbose: 1 shows the progress bar, 0 nothing.
+
+    Returns:
+        The metrics: test loss and accuracy, examples, seconds, pictures per second; and the files
+        that were skipped.
+
+    Raises:
+        InputError: bad recipe or data; see `data.load` and `train.train`.
+    """
+    directory = pathlib.Path(directory)
+    if resume:
+        recipe = read_recipe(directory)
+    elif smoke:
+        recipe = recipe.smoke()
+    make_reproducible(recipe.seed)
+    load = {"data_dir": data_dir, "download": download}
+    train_set, info = recipe.load(recipe.train_split, **load)
+    validation_set, validation_info = recipe.load(recipe.validation_split, **load)
+    test_set, test_info = recipe.load(recipe.test_split, **load)
+    num_examples = info.num_examples
+    if smoke:
+        num_examples = min(num_examples, SMOKE_EXAMPLES)
+        train_set, validation_set, test_set = (
+            dataset.take(SMOKE_EXAMPLES) for dataset in (train_set, validation_set, test_set)
+        )
+    batches = data.TrainingBatches(
+        train_set, num_examples, recipe.batch_size, recipe.seed, recipe.augmentations
+    )
+    task = recipe.task(info)
+    recipe.compile(task, batches.steps_per_epoch)
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "recipe.json").write_text(json.dumps(dataclasses.asdict(recipe), indent=1))
+    started = time.monotonic()
+    history = train.train(
+        task,
+        batches,
+        epochs=recipe.epochs,
+        validation=data.evaluation_batches(validation_set),
+        callbacks=[keras.callbacks.TensorBoard(directory / "tensorboard", write_graph=False)],
+        checkpoint=directory / "checkpoint.npz",
+        resume=resume,
+        verbose=verbose,
+    )
+    seconds = time.monotonic() - started
+    test = task.evaluate(data.evaluation_batches(test_set), return_dict=True, verbose=0)
+    metrics = {
+        "test_accuracy": float(test["accuracy"]),
+        "test_loss": float(test["loss"]),
+        "test_examples": test_info.num_examples,
+        "train_examples": num_examples,
+        "epochs": recipe.epochs,
+        "seconds": round(seconds, 1),
+        "skipped": [*info.skipped, *validation_info.skipped, *test_info.skipped],
+    }
+    task.save(directory / "task.keras")
+    (directory / "history.json").write_text(json.dumps(history, indent=1))
+    (directory / "metrics.json").write_text(json.dumps(metrics, indent=1))
+    return metrics
+
+
+def load_task(directory: str | pathlib.Path) -> keras.Model:
+    """Returns the trained task of a finished run.
+
+    Raises:
+        InputError: not a run, or not finished.
+    """
+    from dlcv_tf import tasks  # noqa: F401  registers the classes that the file names
+
+    path = pathlib.Path(directory) / "task.keras"
+    if not path.exists():
+        read_recipe(directory)
+        raise InputError(f"the run {directory} is not finished: go on with dlcv train --resume")
+    return keras.models.load_model(path)

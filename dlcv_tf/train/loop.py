@@ -1,0 +1,162 @@
+"""The training loop: one compiled step, Keras's own callbacks, exact resume."""
+
+import math
+import pathlib
+import time
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from dlcv_tf.data.pipeline import TrainingBatches
+from dlcv_tf.errors import InputError
+from dlcv_tf.train.checkpoints import Checkpoints, Progress
+
+CHECKPOINT_SECONDS = 60.0
+
+
+class NonFiniteError(InputError):
+    """The loss became NaN or infinite; the last good checkpoint is kept."""
+
+
+def train(
+    model: keras.Model,
+    batches: TrainingBatches,
+    *,
+    epochs: int,
+    validation: tf.data.Dataset | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    checkpoint: str | pathlib.Path | None = None,
+    resume: bool = False,
+    verbose: int = 1,
+) -> dict[str, list[float]]:
+    """Trains a compiled model, and goes on exactly where an interrupted run was.
+
+    The result is that of `model.fit` on the same batches. With a checkpoint file the state is saved
+    every minute and after every epoch: weights, optimizer, seeds, metrics and the place in the
+    data. Under `tf.config.experimental.enable_op_determinism` a resumed run ends with the very
+    weights of an uninterrupted one.
+
+    Args:
+        model: compiled model.
+        batches: training data, whose order follows from (seed, epoch, step).
+        epochs: number of epochs in all.
+        validation: batched data to evaluate after each epoch.
+        callbacks: Keras callbacks; they see the logs that `fit` would give them. `stop_training`
+            is honoured. A callback's own state is not part of the checkpoint.
+        checkpoint: file to save the state in.
+        resume: go on from the checkpoint.
+        verbose: 1 shows Keras's progress bar, 0 nothing.
+
+    Returns:
+        The history: for each log name the numbers of all epochs, those before a resume included.
+
+    Raises:
+        NonFiniteError: the loss is not finite; says at which step, and what to try.
+        InputError: nothing to resume, or another model's checkpoint.
+    """
+    _build(model, batches)
+    checkpoints = Checkpoints(checkpoint, model) if checkpoint else None
+    progress = Progress()
+    if resume:
+        if checkpoints is None or not checkpoints.exists():
+            raise InputError(f"nothing to resume: there is no checkpoint at {checkpoint}")
+        progress = checkpoints.restore()
+    keras_callbacks = keras.callbacks.CallbackList(
+        list(callbacks),
+        add_history=False,
+        add_progbar=verbose != 0,
+        model=model,
+        verbose=verbose,
+        epochs=epochs,
+        steps=batches.steps_per_epoch,
+    )
+    history = {name: list(values) for name, values in progress.history.items()}
+    stream = batches.stream(epochs, progress.epoch, progress.step)
+    run_step = _compiled_step(model, stream.element_spec)
+    iterator = iter(stream)
+    model.stop_training = False
+    saved_at = time.monotonic()
+    keras_callbacks.on_train_begin()
+    for epoch in range(progress.epoch, epochs):
+        first_step = progress.step if epoch == progress.epoch else 0
+        if first_step == 0:
+            model.reset_metrics()
+        keras_callbacks.on_epoch_begin(epoch)
+        logs = {}
+        for step in range(first_step, batches.steps_per_epoch):
+            keras_callbacks.on_train_batch_begin(step)
+            logs = _numbers(run_step(next(iterator)))
+            _check_finite(logs, epoch, step, checkpoints)
+            keras_callbacks.on_train_batch_end(step, logs)
+            if checkpoints and time.monotonic() - saved_at > CHECKPOINT_SECONDS:
+                _save(checkpoints, Progress(epoch, step + 1, history))
+                saved_at = time.monotonic()
+        if validation is not None:
+            logs |= {f"val_{name}": value for name, value in evaluate(model, validation).items()}
+        logs["learning_rate"] = float(model.optimizer.learning_rate)
+        for name, value in logs.items():
+            history.setdefault(name, []).append(value)
+        keras_callbacks.on_epoch_end(epoch, logs)
+        if checkpoints:
+            _save(checkpoints, Progress(epoch + 1, 0, history))
+            saved_at = time.monotonic()
+        if model.stop_training:
+            break
+    keras_callbacks.on_train_end(logs if epochs > progress.epoch else None)
+    return history
+
+
+def evaluate(model: keras.Model, batches: tf.data.Dataset) -> dict[str, float]:
+    """Returns the loss and metrics of a compiled model over batched data."""
+    return {
+        name: float(value)
+        for name, value in model.evaluate(batches, return_dict=True, verbose=0).items()
+    }
+
+
+def _build(model: keras.Model, batches: TrainingBatches) -> None:
+    """Makes every variable, also those that Keras makes in the first step only.
+
+    A checkpoint needs all of them before that step; Keras has no public call for the metrics' ones.
+    """
+    model._symbolic_build(data_batch=next(iter(batches.stream(1))))
+    model.optimizer.build(model.trainable_variables)
+
+
+def _compiled_step(model: keras.Model, element_spec) -> Callable:
+    """Returns the training step as one traced graph."""
+
+    @tf.function(input_signature=[element_spec], reduce_retracing=True)
+    def train_step(batch):
+        return model.train_step(batch)
+
+    return train_step
+
+
+def _numbers(logs: dict[str, tf.Tensor]) -> dict[str, float]:
+    return {name: float(value) for name, value in logs.items()}
+
+
+def _save(checkpoints: Checkpoints, progress: Progress) -> None:
+    """Saves a state unless its weights are not finite: the next loss would only say so later."""
+    weights = checkpoints.model.trainable_variables
+    if all(np.isfinite(np.asarray(weight)).all() for weight in weights):
+        checkpoints.save(progress)
+
+
+def _check_finite(
+    logs: dict[str, float], epoch: int, step: int, checkpoints: Checkpoints | None
+) -> None:
+    if math.isfinite(logs.get("loss", 0.0)):
+        return
+    if checkpoints and checkpoints.exists():
+        kept = f"the last good checkpoint is {checkpoints.path}"
+    else:
+        kept = "no checkpoint was written yet"
+    raise NonFiniteError(
+        f"the loss is {logs['loss']} at epoch {epoch + 1}, step {step + 1}: training stopped, "
+        f"{kept}. Try a tenth of the learning rate, a longer warm-up or gradient clipping, and "
+        "look for broken pictures or labels"
+    )
