@@ -3,9 +3,9 @@
 Needed only when TF Serving's protos change. It imports the generated code of TensorFlow and of
 `tensorflow-serving-api`, so it runs in a throw-away environment that has both:
 
-    python3 -m venv /tmp/tfs
-    /tmp/tfs/bin/pip install tensorflow==2.21.* tensorflow-serving-api==2.21.*
-    /tmp/tfs/bin/python tools/build_tfs_descriptors.py
+    python3 -m venv tfs-venv
+    tfs-venv/bin/pip install tensorflow==2.21.* tensorflow-serving-api==2.21.*
+    tfs-venv/bin/python tools/build_tfs_descriptors.py
 """
 
 import pathlib

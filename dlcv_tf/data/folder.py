@@ -60,8 +60,8 @@ def listing(root: str | pathlib.Path, split: str) -> Listing:
     if "train" in split_folders:
         if split not in split_folders:
             raise InputError(
-                f"{root} has the split folders {sorted(split_folders)}, none for {split!r}: add it, "
-                "or put the class folders directly below the root to have them divided 80/10/10"
+                f"{root} has the split folders {sorted(split_folders)}, none for {split!r}: "
+                "add it, or put the class folders directly below the root to have them divided 80/10/10"
             )
         labels = tuple(folder.name for folder in _folders(split_folders["train"]))
         members = {folder.name: _files(folder) for folder in _folders(split_folders[split])}

@@ -1,3 +1,7 @@
-"""Tasks: a network, how its pictures are prepared, its loss, and how its outputs become answers."""
+"""Tasks: a network, how its pictures are prepared, its loss, and how its outputs become answers.
 
+Importing the room registers every class that a saved task (`task.keras`) may name.
+"""
+
+import dlcv_tf.optimizers  # noqa: F401  registers the schedules
 from dlcv_tf.tasks.classifier import Classifier as Classifier

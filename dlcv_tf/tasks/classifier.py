@@ -55,6 +55,11 @@ class Classifier(keras.Model):
     def call(self, images, training=None):
         return self.network(self.preprocess(images), training=training)
 
+    @property
+    def num_answers(self) -> int:
+        """Number of classes in an answer: five, or all where there are fewer."""
+        return min(TOP, len(self.labels))
+
     def decode(self, outputs) -> dict[str, tf.Tensor]:
         """Turns raw outputs into answers.
 
@@ -62,11 +67,11 @@ class Classifier(keras.Model):
             outputs: `{"logits": (batch, classes)}` as returned by a call.
 
         Returns:
-            `probabilities` (batch, classes) float32 that sum to one; `classes` (batch, k) int32 and
-            `scores` (batch, k) float32: the k likeliest, best first, k = min(5, classes).
+            `probabilities` (batch, classes) float32 that sum to one; `classes`
+            (batch, num_answers) int32 and `scores` (batch, num_answers) float32: the `num_answers` likeliest, best first.
         """
         probabilities = tf.nn.softmax(tf.cast(outputs["logits"], tf.float32))
-        scores, classes = tf.math.top_k(probabilities, k=min(TOP, len(self.labels)))
+        scores, classes = tf.math.top_k(probabilities, k=self.num_answers)
         return {"probabilities": probabilities, "classes": classes, "scores": scores}
 
     def answer(self, images) -> dict[str, tf.Tensor]:

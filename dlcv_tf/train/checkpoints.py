@@ -9,6 +9,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import zipfile
 
 import keras
 import numpy as np
@@ -95,9 +96,10 @@ class Checkpoints:
         """
         variables = self._variables()
         try:
-            with np.load(self.path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-        except (OSError, ValueError, EOFError) as error:
+            with open(self.path, "rb") as file:
+                saved = np.load(file, allow_pickle=False)
+                arrays = {name: saved[name] for name in saved.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(f"{self.path} is not a readable checkpoint: {error}") from error
         progress = Progress(**json.loads(str(arrays.pop("progress"))))
         found = {name: array.shape for name, array in arrays.items()}

@@ -1,0 +1,1 @@
+"""The command line: `dlcv VERB TARGET [key=value ...] [--json]`, one module per verb."""

@@ -1,0 +1,59 @@
+"""`dlcv serve`: the models of a directory as a TF Serving compatible endpoint."""
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the verb's options."""
+    parser.add_argument(
+        "--models",
+        default="savedmodels",
+        metavar="DIR",
+        help="directory of NAME/VERSION artifacts (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=8501,
+        help="REST port, 0 for a free one (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max-megabytes",
+        type=_positive,
+        default=100,
+        metavar="N",
+        help="largest request body, inflated (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max-megapixels",
+        type=_positive,
+        default=50,
+        metavar="N",
+        help="most pixels of the encoded pictures in one request (default: %(default)s)",
+    )
+    parser.add_argument("--json", action="store_true", help="print the ready line as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serves until Ctrl-C or SIGTERM."""
+    from dlcv_tf.serve import server
+
+    server.serve(
+        arguments.models,
+        arguments.host,
+        arguments.port,
+        max_body=int(arguments.max_megabytes * 2**20),
+        max_pixels=int(arguments.max_megapixels * 1e6),
+        as_json=arguments.json,
+    )
+    return 0
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"got {text}, expected a number above zero")
+    return value

@@ -1,0 +1,63 @@
+"""`dlcv train`: trains a recipe in a run directory, resumable at any moment."""
+
+import argparse
+
+from dlcv_tf.cli import arguments, console
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the verb's options."""
+    parser.add_argument("recipe", help="a recipe's name; dlcv list recipes shows them")
+    parser.add_argument("changes", nargs="*", metavar="key=value", help="values to change")
+    parser.add_argument("--run", metavar="DIR", help="run directory (default: runs/RECIPE/DATE-N)")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with --run, or with the recipe's newest run"
+    )
+    parser.add_argument(
+        "--smoke", action="store_true", help="a few steps only, to see that all of it works"
+    )
+    parser.add_argument(
+        "--download", action="store_true", help="fetch the data set if it is not on disk"
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Trains, evaluates and says what to do next."""
+    from dlcv_tf import recipes
+
+    recipe = recipes.get(options.recipe)
+    recipe = recipe.replace(**arguments.changes(options.changes, recipe))
+    with console.tensorflow_quietly():
+        from dlcv_tf.recipes import run as runs
+    if options.resume:
+        arguments.refuse_changes(options.changes, "--resume", "a run keeps the recipe it has")
+        directory = options.run or runs.newest_directory(recipe.name)
+    else:
+        directory = options.run or runs.new_directory(recipe.name)
+    if not options.json:
+        print(f"{recipe.name}: run {directory}")
+    try:
+        metrics = runs.run(
+            recipe,
+            directory,
+            resume=options.resume,
+            smoke=options.smoke,
+            download=options.download,
+            verbose=0 if options.json else 1,
+        )
+    except KeyboardInterrupt:
+        console.interrupted(f"go on with: dlcv train {recipe.name} --resume --run {directory}")
+        return 130
+    if options.json:
+        console.print_json({"run": str(directory), **metrics})
+        return 0
+    for line in metrics["skipped"]:
+        print(f"skipped {line}")
+    if metrics["skipped"]:
+        print(f"{len(metrics['skipped'])} files were skipped")
+    print(
+        f"test accuracy {metrics['test_accuracy']:.4f} on {metrics['test_examples']} pictures, "
+        f"trained in {metrics['seconds']:.0f} s\nnext: dlcv export {directory}"
+    )
+    return 0

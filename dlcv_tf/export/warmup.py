@@ -1,0 +1,43 @@
+"""TF Serving's warm-up file: requests it runs before a version counts as available."""
+
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+from dlcv_tf.artifact import tfs_messages
+from dlcv_tf.data import shapes
+from dlcv_tf.export.parity import png
+from dlcv_tf.tasks import Classifier
+
+BATCHES = (1, 8)
+FILE = pathlib.Path("assets.extra", "tf_serving_warmup_requests")
+
+
+def write_warmup(task: Classifier, directory: pathlib.Path, model_name: str) -> None:
+    """Writes drawn pictures as requests to both signatures, as a TFRecord of `PredictionLog`.
+
+    Args:
+        task: gives picture size and channels.
+        directory: the SavedModel.
+        model_name: the model the requests name.
+    """
+    random = np.random.default_rng(0)
+    side = max(task.preprocess.size)
+    drawn = np.stack([shapes.draw(number % 6, random, side) for number in range(max(BATCHES))])
+    height, width = task.preprocess.size
+    drawn = drawn[:, :height, :width, : task.preprocess.channels]
+    path = directory / FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for size in BATCHES:
+            for signature, name, values in (
+                ("serving_default", "images", drawn[:size]),
+                ("image_bytes", "image_bytes", [png(picture) for picture in drawn[:size]]),
+            ):
+                log = tfs_messages.PredictionLog()
+                request = log.predict_log.request
+                request.model_spec.name = model_name
+                request.model_spec.signature_name = signature
+                request.inputs[name].CopyFrom(tfs_messages.tensor(values))
+                writer.write(log.SerializeToString())

@@ -1,0 +1,80 @@
+"""What may go wrong while serving, by gRPC's canonical codes, whatever the protocol."""
+
+import enum
+
+
+class Code(enum.IntEnum):
+    """The canonical codes, numbered as in gRPC and in TensorFlow's `error_codes.proto`."""
+
+    OK = 0
+    CANCELLED = 1
+    UNKNOWN = 2
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    ABORTED = 10
+    OUT_OF_RANGE = 11
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    DATA_LOSS = 15
+    UNAUTHENTICATED = 16
+
+
+# TF Serving's `ToHTTPStatusCode` (model_servers/http_server.cc).
+HTTP_STATUS = {
+    Code.OK: 200,
+    Code.CANCELLED: 499,
+    Code.UNKNOWN: 500,
+    Code.INVALID_ARGUMENT: 400,
+    Code.DEADLINE_EXCEEDED: 504,
+    Code.NOT_FOUND: 404,
+    Code.ALREADY_EXISTS: 409,
+    Code.PERMISSION_DENIED: 403,
+    Code.RESOURCE_EXHAUSTED: 429,
+    Code.FAILED_PRECONDITION: 400,
+    Code.ABORTED: 409,
+    Code.OUT_OF_RANGE: 400,
+    Code.UNIMPLEMENTED: 501,
+    Code.INTERNAL: 500,
+    Code.UNAVAILABLE: 503,
+    Code.DATA_LOSS: 500,
+    Code.UNAUTHENTICATED: 401,
+}
+
+
+class ServingError(Exception):
+    """A request that cannot be answered.
+
+    Args:
+        code: why, by canonical code.
+        message: the text the client gets.
+    """
+
+    def __init__(self, code: Code, message: str):
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+    @property
+    def http_status(self) -> int:
+        """The HTTP status TF Serving gives for the code."""
+        return HTTP_STATUS[self.code]
+
+
+class TooLargeError(ServingError):
+    """A body over the limit. TF Serving has none, so HTTP's own status is the clear one."""
+
+    http_status = 413
+
+    def __init__(self, message: str):
+        super().__init__(Code.RESOURCE_EXHAUSTED, message)
+
+
+def invalid(message: str) -> ServingError:
+    """Returns the error of a request that is wrong in itself."""
+    return ServingError(Code.INVALID_ARGUMENT, message)

@@ -1,0 +1,113 @@
+"""One loaded version of a model: named arrays in, named arrays out."""
+
+import os
+import pathlib
+
+import numpy as np
+
+from dlcv_tf.artifact import manifest, pictures, runners
+from dlcv_tf.serve.errors import invalid
+
+DEFAULT_SIGNATURE = "serving_default"
+BYTES_SIGNATURE = "image_bytes"
+
+
+class Model:
+    """An artifact, verified and loaded, run by ONNX Runtime.
+
+    `serving_default` takes pixels (`images`); `image_bytes` takes encoded pictures, decodes them by
+    `artifact.pictures`, runs the same network, and adds the names of the classes.
+
+    Args:
+        name: the name it is served under.
+        version: the version it is served under.
+        directory: the artifact.
+        max_pixels: of all encoded pictures in one request together.
+
+    Raises:
+        ArtifactError: for an artifact that is incomplete or damaged, or has no ONNX file.
+    """
+
+    def __init__(self, name: str, version: int, directory: str | os.PathLike, max_pixels: int):
+        self.name = name
+        self.version = version
+        self.manifest = manifest.verify(pathlib.Path(directory))
+        self._max_pixels = max_pixels
+        self._run = runners.load(directory, "onnx")
+
+    def signature(self, name: str = "") -> dict[str, dict]:
+        """Returns a signature of the manifest; the default one for an empty name.
+
+        Raises:
+            ServingError: INVALID_ARGUMENT if there is none of that name.
+        """
+        name = name or DEFAULT_SIGNATURE
+        try:
+            return self.manifest.signatures[name]
+        except KeyError:
+            message = f'Serving signature name: "{name}" not found in signature def'
+            raise invalid(message) from None
+
+    def predict(self, inputs: dict[str, np.ndarray], signature: str = "") -> dict[str, np.ndarray]:
+        """Answers one request.
+
+        Args:
+            inputs: input name to array, as the signature names them; strings are object arrays of
+                bytes.
+            signature: its name, empty for the default one.
+
+        Returns:
+            Output name to array, in the signature's order. Strings are object arrays of str.
+
+        Raises:
+            ServingError: INVALID_ARGUMENT for a wrong shape, and for what is no picture.
+        """
+        expected = self.signature(signature)
+        for name, spec in expected["inputs"].items():
+            _check_shape(name, inputs[name], spec["shape"])
+        if signature == BYTES_SIGNATURE:
+            outputs = self._answer_pictures(inputs["image_bytes"])
+        else:
+            outputs = self._run(inputs["images"])
+        if "labels" in expected["outputs"]:
+            names = np.array(self.manifest.labels, dtype=object)
+            outputs["labels"] = names[outputs["classes"]]
+        return {name: outputs[name] for name in expected["outputs"]}
+
+    def _answer_pictures(self, files: np.ndarray) -> dict[str, np.ndarray]:
+        """Decodes and answers encoded pictures, which may be of different sizes."""
+        channels = self.manifest.preprocessing["channels"]
+        by_size: dict[tuple, list[int]] = {}
+        images, pixels = [], 0
+        for index, data in enumerate(files):
+            try:
+                image = pictures.decode(data, channels, self._max_pixels)
+            except pictures.PictureError as error:
+                raise invalid(f"picture {index} of {len(files)}: {error}") from error
+            pixels += image.shape[0] * image.shape[1]
+            if pixels > self._max_pixels:
+                raise invalid(
+                    f"got {index + 1} pictures of together {pixels / 1e6:.1f} megapixels, expected "
+                    f"at most {self._max_pixels / 1e6:g} in one request: send fewer at once"
+                )
+            images.append(image)
+            by_size.setdefault(image.shape, []).append(index)
+        # Pictures of one size run as one batch; the network itself resizes them, exactly as it does
+        # for pixel values.
+        answers = [self._run(np.stack([images[i] for i in group])) for group in by_size.values()]
+        order = np.argsort(np.concatenate(list(by_size.values())))
+        return {
+            name: np.concatenate([answer[name] for answer in answers])[order] for name in answers[0]
+        }
+
+
+def _check_shape(name: str, array: np.ndarray, expected: list[int | None]) -> None:
+    fits = len(array.shape) == len(expected) and all(
+        want in (None, got) for got, want in zip(array.shape, expected, strict=True)
+    )
+    if not fits or not array.size:
+        sizes = ", ".join("any" if size is None else str(size) for size in expected)
+        raise invalid(
+            f"got {name} of shape {array.shape}, expected ({sizes}), not empty: the first axis "
+            "counts the pictures, even if there is only one"
+        )

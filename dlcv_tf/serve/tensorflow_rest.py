@@ -1,0 +1,126 @@
+"""TensorFlow Serving's REST API: paths, predictions, status and metadata.
+
+The rules are those of `model_servers/http_rest_api_util.cc` and `http_rest_api_handler.cc` of
+https://github.com/tensorflow/serving. Beyond them: GET `/v1/models` lists all models, and a body of
+Content-Type `image/*` is one encoded picture.
+"""
+
+import json
+import re
+import urllib.parse
+
+import numpy as np
+from google.protobuf import json_format
+
+from dlcv_tf.serve import tensorflow_answers, tensorflow_messages, tensorflow_requests
+from dlcv_tf.serve.errors import invalid
+from dlcv_tf.serve.model import BYTES_SIGNATURE, DEFAULT_SIGNATURE, Model
+from dlcv_tf.serve.repository import Repository
+
+_MODEL = r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
+_FLAGS = re.IGNORECASE | re.ASCII
+POST_PATH = re.compile(_MODEL + ":(classify|regress|predict)", _FLAGS)
+GET_PATH = re.compile(_MODEL + "(?:/(metadata))?", _FLAGS)
+LIST_PATH = re.compile("/v1/models", _FLAGS)
+MAX_VERSION = 2**63 - 1
+
+
+def answer(method: str, path: str, content_type: str, body: bytes, models: Repository) -> bytes:
+    """Answers one request below `/v1/`.
+
+    Args:
+        method: the HTTP method.
+        path: the path as sent, percent-encoded, without the query.
+        content_type: the body's, or "".
+        body: the body, inflated.
+        models: who answers.
+
+    Returns:
+        The JSON of a 200 answer.
+
+    Raises:
+        ServingError: for every other answer.
+    """
+    if method == "POST" and (match := POST_PATH.fullmatch(path)):
+        *spec, verb = match.groups()
+        spec = _model_spec(*spec)
+        # The path's letter case does not count, the verb's does: TF Serving compares it again.
+        if verb == "predict":
+            return _predict(spec, content_type, body, models)
+        if verb in ("classify", "regress"):
+            return _classify_or_regress(verb, spec, body, models)
+    if method == "GET" and (match := GET_PATH.fullmatch(path)):
+        *spec, subresource = match.groups()
+        name, version, label = _model_spec(*spec)
+        if subresource == "metadata":
+            return _metadata(models.find(name, version, label))
+        return _to_json(tensorflow_messages.model_status(models.versions(name, version)))
+    if method == "GET" and LIST_PATH.fullmatch(path):
+        return _list(models)
+    raise invalid(f"Malformed request: {method} {path}")
+
+
+def _model_spec(name: str, version: str | None, label: str | None) -> tuple:
+    """Returns name, version and label of a path's parts, decoded."""
+    if version is not None and int(version) > MAX_VERSION:
+        raise invalid(f"Failed to convert version: {version} to numeric.")
+    return (
+        urllib.parse.unquote(name),
+        None if version is None else int(version),
+        None if label is None else urllib.parse.unquote(label),
+    )
+
+
+def _predict(spec: tuple, content_type: str, body: bytes, models: Repository) -> bytes:
+    if content_type.lower().startswith("image/"):
+        model = models.find(*spec)
+        model.signature(BYTES_SIGNATURE)
+        inputs = {"image_bytes": np.array([body], dtype=object)}
+        return tensorflow_answers.render(model.predict(inputs, BYTES_SIGNATURE), is_row=True)
+    document = tensorflow_requests.parse(body)
+    signature_name = tensorflow_requests.signature_name(document)
+    model = models.find(*spec)
+    signature = model.signature(signature_name)
+    inputs, is_row = tensorflow_requests.inputs(document, signature["inputs"])
+    return tensorflow_answers.render(model.predict(inputs, signature_name), is_row)
+
+
+def _classify_or_regress(verb: str, spec: tuple, body: bytes, models: Repository) -> bytes:
+    """Says that no signature of these models is one for tf.Example protos."""
+    name = tensorflow_requests.signature_name(tensorflow_requests.parse(body)) or DEFAULT_SIGNATURE
+    if name not in models.find(*spec).manifest.signatures:
+        raise invalid(f"No signature was found with the name: {name}")
+    kind = {"classify": "classification", "regress": "regression"}[verb]
+    raise invalid(
+        f"Expected {kind} signature method_name to be tensorflow/serving/{verb}. "
+        f"Was: {tensorflow_messages.PREDICT_METHOD}"
+    )
+
+
+def _metadata(model: Model) -> bytes:
+    signatures = _to_dict(tensorflow_messages.signature_defs(model))
+    # The inner "signature_def" is the field of SignatureDefMap, the outer one the metadata's key.
+    metadata = {
+        "model_spec": _to_dict(tensorflow_messages.model_spec(model)),
+        "metadata": {"signature_def": signatures},
+    }
+    return json.dumps(metadata, indent=1).encode()
+
+
+def _list(models: Repository) -> bytes:
+    statuses = {
+        name: tensorflow_messages.model_status(models.versions(name)) for name in models.names()
+    }
+    listed = [{"name": name, **_to_dict(status)} for name, status in statuses.items()]
+    return json.dumps({"models": listed}, indent=1).encode()
+
+
+def _to_json(message) -> bytes:
+    return json.dumps(_to_dict(message), indent=1).encode()
+
+
+def _to_dict(message) -> dict:
+    """Prints a proto as TF Serving does: its own field names, defaults too, int64 as strings."""
+    return json_format.MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )

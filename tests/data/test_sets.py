@@ -1,0 +1,209 @@
+"""`load` gives each data set with its facts, and says how to mend bad input."""
+
+import io
+import os
+import pathlib
+import warnings
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from dlcv_tf import data
+from dlcv_tf.data import folder, shapes
+from dlcv_tf.errors import InputError
+from tests.helpers import pictures
+
+PREPARED = os.environ.get("DLCV_DATA")
+
+
+def arrays(dataset):
+    images, labels = zip(*dataset.as_numpy_iterator(), strict=True)
+    return np.stack(images), np.array(labels)
+
+
+def test_digits_are_split_by_class_without_overlap():
+    parts = {split: arrays(data.load("digits", split)[0]) for split in ("train", "val", "test")}
+    assert {split: len(labels) for split, (_, labels) in parts.items()} == {
+        "train": 1258,
+        "val": 180,
+        "test": 359,
+    }
+    seen = [image.tobytes() for images, _ in parts.values() for image in images]
+    assert len(seen) == 1797
+    everything = np.bincount(np.concatenate([labels for _, labels in parts.values()]))
+    for fraction, split in ((0.7, "train"), (0.1, "val"), (0.2, "test")):
+        np.testing.assert_allclose(np.bincount(parts[split][1]), everything * fraction, atol=1)
+
+
+def test_digits_have_facts_and_static_shapes():
+    dataset, info = data.load("digits", "test")
+    assert info.labels == tuple("0123456789") and info.image_shape == (8, 8, 1)
+    assert dataset.element_spec[0] == tf.TensorSpec((8, 8, 1), tf.uint8)
+    images, _ = arrays(dataset)
+    assert images.max() == 255 and images.min() == 0
+
+
+def test_shapes_are_the_same_every_time_and_of_six_classes():
+    random = np.random.default_rng(5)
+    first = shapes.draw(2, random)
+    np.testing.assert_array_equal(first, shapes.draw(2, np.random.default_rng(5)))
+    dataset, info = data.load("shapes", "val")
+    images, labels = arrays(dataset)
+    assert images.shape == (500, 64, 64, 3) and info.num_classes == 6
+    assert np.bincount(labels).min() >= 500 // 6
+
+
+def test_pictures_are_resized_on_request():
+    dataset, info = data.load("digits", "val", image_size=(16, 12))
+    assert info.image_shape == (16, 12, 1)
+    assert dataset.element_spec[0].shape == (16, 12, 1)
+    original = data.load("digits", "val")[0]
+    image = next(iter(original))[0]
+    expected = tf.image.resize(image[None], (16, 12), antialias=True)[0]
+    np.testing.assert_allclose(next(iter(dataset))[0], np.round(expected), atol=1)
+
+
+@pytest.mark.parametrize("name", ["digits", "shapes"])
+def test_unknown_split(name):
+    with pytest.raises(InputError, match="got split='dev' for .*, expected one of train, val"):
+        data.load(name, "dev")
+
+
+def test_unknown_name_is_suggested():
+    with pytest.raises(InputError, match="unknown data set 'digit': did you mean 'digits'"):
+        data.load("digit")
+
+
+def test_a_set_that_is_not_on_disk_says_where_it_looked_and_what_to_do(tmp_path):
+    with pytest.raises(InputError) as error:
+        data.load("mnist", data_dir=str(tmp_path))
+    message = str(error.value)
+    assert str(tmp_path / "mnist") in message
+    assert "DLCV_DATA" in message and "--download" in message
+
+
+@pytest.mark.skipif(not PREPARED, reason="DLCV_DATA names no TensorFlow Datasets directory")
+@pytest.mark.parametrize("name, shape", [("mnist", (28, 28, 1)), ("cifar10", (32, 32, 3))])
+def test_tensorflow_datasets(name, shape):
+    dataset, info = data.load(name, "train[:100]")
+    images, labels = arrays(dataset)
+    assert images.shape == (100, *shape) and info.num_examples == 100 and info.num_classes == 10
+    assert labels.min() >= 0 and labels.max() <= 9
+
+
+def any_tensorflow_dataset(tmp_path):
+    """Prepares a small set of pictures of differing sizes with TensorFlow Datasets itself."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import tensorflow_datasets as tfds
+
+        class Tiny(tfds.core.GeneratorBasedBuilder):
+            VERSION = tfds.core.Version("1.0.0")
+
+            def _info(self):
+                features = tfds.features.FeaturesDict(
+                    {
+                        "image": tfds.features.Image(),
+                        "label": tfds.features.ClassLabel(num_classes=3),
+                    }
+                )
+                return tfds.core.DatasetInfo(builder=self, features=features)
+
+            def _split_generators(self, manager):
+                return {"train": self._examples()}
+
+            def _generate_examples(self):
+                raise NotImplementedError
+
+            def _examples(self):
+                for number in range(12):
+                    yield number, {"image": pictures(1, (8 + number, 9))[0], "label": number % 3}
+
+        Tiny(data_dir=str(tmp_path)).download_and_prepare(
+            download_config=tfds.download.DownloadConfig(try_download_gcs=False)
+        )
+
+
+def test_any_image_classification_set_works_by_name(tmp_path):
+    any_tensorflow_dataset(tmp_path)
+    with pytest.raises(InputError, match="differ in size: give image_size"):
+        data.load("tiny", data_dir=str(tmp_path))
+    dataset, info = data.load("tiny", data_dir=str(tmp_path), image_size=(8, 8))
+    images, labels = arrays(dataset)
+    assert images.shape == (12, 8, 8, 3) and info.num_classes == 3
+    assert sorted(labels) == sorted([0, 1, 2] * 4)
+
+
+def save(path: pathlib.Path, size=(20, 30), mode="RGB", format=None, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pictures(1, size)[0]).convert(mode).save(path, format, **options)
+
+
+def test_folder_is_split_by_class_and_independent_of_order(tmp_path):
+    for label in ("cat", "dog"):
+        for number in range(20):
+            save(tmp_path / label / f"{number}.png")
+    parts = {split: folder.listing(tmp_path, split).files for split in ("train", "val", "test")}
+    assert {split: len(files) for split, files in parts.items()} == {
+        "train": 32,
+        "val": 4,
+        "test": 4,
+    }
+    for files in parts.values():
+        assert sum(label for _, label in files) * 2 == len(files)
+    assert len({path for files in parts.values() for path, _ in files}) == 40
+
+
+def test_folder_with_split_folders(tmp_path):
+    for split, count in (("train", 3), ("validation", 2), ("test", 1)):
+        for label in ("a", "b"):
+            for number in range(count):
+                save(tmp_path / split / label / f"{number}.png")
+    for split, count in (("train", 6), ("val", 4), ("test", 2)):
+        dataset, info = data.load(f"folder:{tmp_path}", split)
+        assert info.num_examples == count and info.labels == ("a", "b")
+        assert dataset.element_spec[0].shape == (64, 64, 3)
+    save(tmp_path / "test" / "c" / "0.png")
+    with pytest.raises(InputError, match=r"has classes \['c'\] that .* lacks"):
+        data.load(f"folder:{tmp_path}", "test")
+
+
+def test_odd_pictures_are_read_and_broken_ones_named(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    train = tmp_path / "train"
+    save(train / "a" / "rotated.jpg", exif=exif)
+    save(train / "a" / "palette.png", mode="P")
+    save(train / "a" / "cmyk.jpg", mode="CMYK")
+    save(train / "a" / "grey.png", mode="L")
+    save(train / "b" / "alpha.png", mode="RGBA")
+    save(train / "b" / "tiny.png", size=(1, 1))
+    Image.fromarray((np.arange(600).reshape(20, 30) * 100).astype(np.uint16)).save(
+        train / "b" / "deep.png"
+    )
+    frames = [Image.fromarray(pictures(1, (20, 30))[0]), Image.new("RGB", (30, 20))]
+    frames[0].save(train / "b" / "animated.gif", save_all=True, append_images=frames[1:])
+    (train / "a" / "empty.jpg").write_bytes(b"")
+    (train / "a" / "notes.txt").write_text("not a picture")
+    whole = io.BytesIO()
+    Image.fromarray(pictures(1, (50, 50))[0]).save(whole, "JPEG")
+    (train / "b" / "cut.jpg").write_bytes(whole.getvalue()[:400])
+    Image.new("1", (9000, 9000)).save(train / "b" / "huge.png")
+    _, info = data.load(f"folder:{tmp_path}", "train")
+    assert info.num_examples == 8
+    named = {pathlib.Path(line.split(": ")[0]).name for line in info.skipped}
+    assert named == {"empty.jpg", "notes.txt", "cut.jpg", "huge.png"}
+
+
+def test_folder_errors(tmp_path):
+    with pytest.raises(InputError, match="expected an existing folder"):
+        data.load(f"folder:{tmp_path / 'none'}")
+    save(tmp_path / "only" / "0.png")
+    with pytest.raises(InputError, match=r"found 1 class folder\(s\)"):
+        data.load(f"folder:{tmp_path}")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "only" / "0.png").write_bytes(b"broken")
+    with pytest.raises(InputError, match="no readable picture among them"):
+        data.load(f"folder:{tmp_path}")

@@ -1,0 +1,155 @@
+"""Checks that every layer, network and task must pass; the conformance table loops over them."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+TOLERANCE = 2e-5
+
+
+def ramp(shape, dtype="float32", low=-1.0, high=1.0) -> np.ndarray:
+    """Returns a deterministic input without a random number: a ramp folded into the shape."""
+    values = np.linspace(low, high, int(np.prod(shape))) if np.prod(shape) > 1 else np.array([high])
+    order = np.argsort(np.sin(np.arange(values.size) * 12.9898))  # neighbours are not alike
+    return values[order].reshape(shape).astype(dtype)
+
+
+def pictures(count, size, channels=3) -> np.ndarray:
+    """Returns (count, *size, channels) uint8 pictures without a random number."""
+    return ramp((count, *size, channels), low=0, high=255).astype(np.uint8)
+
+
+def flat(outputs) -> list[np.ndarray]:
+    """Returns the arrays of any nested output, in order."""
+    return [np.asarray(value) for value in tf.nest.flatten(outputs)]
+
+
+def assert_equal(got, expected, tolerance=TOLERANCE, what=""):
+    """Asserts that two nested outputs agree in structure, shape and value; NaN never agrees."""
+    got, expected = flat(got), flat(expected)
+    assert len(got) == len(expected), what
+    for one, other in zip(got, expected, strict=True):
+        assert one.shape == other.shape, what
+        if other.dtype.kind == "f":
+            assert np.isfinite(one).all() and np.isfinite(other).all(), what
+            np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance, err_msg=what)
+        else:
+            np.testing.assert_array_equal(one, other, err_msg=what)
+
+
+def check_call(call, inputs, tmp_path, *, module=None):
+    """Checks that a call answers the same eagerly, traced and from a SavedModel, with one trace."""
+    expected = call(inputs)
+    traces = []
+
+    @tf.function(input_signature=[tf.TensorSpec([None, *inputs.shape[1:]], inputs.dtype)])
+    def traced(values):
+        traces.append(1)
+        return call(values)
+
+    assert_equal(traced(inputs), expected, what="tf.function")
+    assert_equal(traced(inputs[:1]), call(inputs[:1]), what="tf.function, another batch size")
+    assert len(traces) == 1, f"{len(traces)} traces, expected one"
+    holder = tf.Module()
+    holder.weights = [v.value for v in getattr(module, "weights", [])]
+    tf.saved_model.save(holder, str(tmp_path / "saved"), signatures=_signature(traced))
+    loaded = tf.saved_model.load(str(tmp_path / "saved"))
+    revived = loaded.signatures["serving_default"](tf.constant(inputs))
+    names = sorted(revived)
+    assert_equal([revived[name] for name in names], expected, what="SavedModel")
+
+
+def _signature(function):
+    concrete = function.get_concrete_function()
+    flat_names = [f"output{number:03d}" for number in range(len(concrete.outputs))]
+
+    @tf.function(input_signature=function.input_signature)
+    def named(values):
+        return dict(zip(flat_names, tf.nest.flatten(function(values)), strict=True))
+
+    return {"serving_default": named}
+
+
+def check_layer(build, inputs, tmp_path, *, gradients=True):
+    """Checks a Keras layer: eager = traced = reloaded = SavedModel, shapes, gradients, config.
+
+    Args:
+        build: function that makes the layer.
+        inputs: example input.
+        tmp_path: a directory to save in.
+        gradients: whether the output depends smoothly on a float input.
+    """
+    layer = build()
+    outputs = layer(inputs)
+    spec = keras.KerasTensor(inputs.shape, dtype=str(inputs.dtype))
+    assert tuple(layer.compute_output_spec(spec).shape) == tuple(outputs.shape)
+    clone = type(layer).from_config(layer.get_config())
+    assert clone.get_config() == layer.get_config()
+    clone(inputs)
+    clone.set_weights(layer.get_weights())
+    assert_equal(clone(inputs), outputs, what="from_config")
+    check_call(layer, inputs, tmp_path, module=layer)
+    model = keras.Sequential([keras.Input(inputs.shape[1:], dtype=str(inputs.dtype)), layer])
+    model.save(tmp_path / "layer.keras")
+    assert_equal(keras.models.load_model(tmp_path / "layer.keras")(inputs), outputs, what=".keras")
+    if gradients:
+        values = tf.constant(inputs, tf.float32)
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            loss = tf.reduce_sum(layer(values) ** 2)
+        gradient = tape.gradient(loss, values)
+        assert gradient is not None and np.isfinite(gradient).all() and np.any(gradient != 0)
+
+
+def check_model(model, inputs, tmp_path):
+    """Checks a network: eager = traced = `.keras` = SavedModel, a dict of outputs, gradients.
+
+    Args:
+        model: the built network.
+        inputs: example pictures, preprocessed.
+        tmp_path: a directory to save in.
+    """
+    for _ in range(3):  # moving statistics other than the initial ones, which would hide mistakes
+        training_outputs = model(inputs, training=True)
+    outputs = model(inputs)
+    assert isinstance(outputs, dict) and outputs.keys() == training_outputs.keys()
+    check_call(model, inputs, tmp_path, module=model)
+    model.save(tmp_path / "model.keras")
+    assert_equal(keras.models.load_model(tmp_path / "model.keras")(inputs), outputs, what=".keras")
+    with tf.GradientTape() as tape:
+        parts = tf.nest.flatten(model(inputs, training=True))
+        loss = tf.add_n([tf.reduce_sum(part * ramp(part.shape)) for part in parts])
+    gradients = tape.gradient(loss, model.trainable_variables)
+    for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
+        assert gradient is not None, variable.path
+        assert np.isfinite(gradient).all(), variable.path
+        assert np.any(np.asarray(gradient) != 0), variable.path
+
+
+def check_task(task, images, targets, tmp_path):
+    """Checks a task: answers alike in all forms, trains with plain `fit` on one trace.
+
+    Args:
+        task: the task, not compiled.
+        images: (batch, height, width, channels) uint8 pictures.
+        targets: what `fit` takes as `y`.
+        tmp_path: a directory to save in.
+    """
+    task.compile(keras.optimizers.SGD(0.01))
+    traces = []
+    step = task.train_step
+    task.train_step = lambda data: traces.append(1) or step(data)
+    history = task.fit(images, targets, epochs=3, batch_size=len(images), verbose=0).history
+    assert len(traces) == 1, f"fit traced {len(traces)} times, expected once"
+    assert history["loss"][-1] < history["loss"][0]
+    del task.train_step
+    answers = task.answer(images)
+    check_call(task.answer, images, tmp_path, module=task)
+    task.save(tmp_path / "task.keras")
+    loaded = keras.models.load_model(tmp_path / "task.keras")
+    assert_equal(loaded.answer(images), answers, what=".keras")
+    expected = task.evaluate(images, targets, return_dict=True, verbose=0)
+    got = loaded.evaluate(images, targets, return_dict=True, verbose=0)
+    assert got.keys() == expected.keys()
+    for name, value in expected.items():
+        assert abs(got[name] - value) < 1e-4, name

@@ -1,0 +1,120 @@
+"""Recipes: known values only; a run killed with -9 goes on and ends with the very same weights."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from dlcv_tf import recipes
+from dlcv_tf.errors import InputError
+
+ROOT = pathlib.Path(__file__).parents[2]
+TRAIN = """
+import sys
+from dlcv_tf import recipes
+from dlcv_tf.recipes import run
+from dlcv_tf.train import loop
+loop.CHECKPOINT_SECONDS = 0.0
+recipe = recipes.get("digits_resnet").replace(
+    epochs=2, network="convnet", network_options={"filters": (4,), "hidden_units": 8}
+)
+print(run.run(recipe, sys.argv[1], resume="--resume" in sys.argv, verbose=0))
+"""
+
+
+def start(directory, *arguments):
+    return subprocess.Popen(
+        [sys.executable, "-c", TRAIN, str(directory), *arguments],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finished(process):
+    out, error = process.communicate(timeout=300)
+    assert process.returncode == 0, error[-2000:]
+    return out
+
+
+def state(directory):
+    with np.load(directory / "checkpoint.npz") as file:
+        return {name: file[name] for name in file.files}
+
+
+def test_killed_run_resumes_bit_for_bit(tmp_path):
+    whole = start(tmp_path / "whole")
+    killed = start(tmp_path / "killed")
+    checkpoint = tmp_path / "killed" / "checkpoint.npz"
+    while True:
+        assert killed.poll() is None, killed.communicate()[1][-2000:]
+        if checkpoint.exists():
+            step = json.loads(str(state(tmp_path / "killed")["progress"]))["step"]
+            if step >= 3:  # in mid-epoch
+                break
+        time.sleep(0.01)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    progress = json.loads(str(state(tmp_path / "killed")["progress"]))
+    assert (progress["epoch"], progress["step"]) < (2, 0)
+    assert not (tmp_path / "killed" / "task.keras").exists()
+    finished(start(tmp_path / "killed", "--resume"))
+    finished(whole)
+    expected, got = state(tmp_path / "whole"), state(tmp_path / "killed")
+    assert expected.keys() == got.keys()
+    for name, values in expected.items():
+        np.testing.assert_array_equal(got[name], values, err_msg=name)
+    metrics = [
+        json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("whole", "killed")
+    ]
+    assert metrics[0]["test_accuracy"] == metrics[1]["test_accuracy"]
+
+
+def test_unknown_recipe_and_value_are_suggested():
+    with pytest.raises(InputError, match="unknown recipe 'digit_resnet': did you mean"):
+        recipes.get("digit_resnet")
+    with pytest.raises(InputError, match="unknown value of .* 'epoch': did you mean 'epochs'"):
+        recipes.get("digits_linear").replace(epoch=3)
+
+
+def test_unknown_network_is_suggested():
+    from dlcv_tf import data
+
+    _, info = data.load("digits", "val")
+    with pytest.raises(InputError, match="unknown network 'resnt20': did you mean 'resnet20'"):
+        recipes.get("digits_resnet").replace(network="resnt20").task(info)
+
+
+def test_folder_recipe_asks_for_pictures():
+    with pytest.raises(InputError, match="add data=folder:PATH"):
+        recipes.get("folder_resnet18").load("train")
+
+
+@pytest.mark.parametrize("name", recipes.RECIPES)
+def test_every_recipe_is_named_and_documented(name):
+    recipe = recipes.get(name)
+    assert recipe.name == name
+    document = recipes.RECIPES[name].__doc__
+    assert f"dlcv train {name}" in document
+
+
+def test_run_directories_are_numbered_and_the_newest_is_found(tmp_path):
+    from dlcv_tf.recipes import run
+
+    first = run.new_directory("digits_linear", tmp_path)
+    first.mkdir(parents=True)
+    (first / "recipe.json").write_text("{}")
+    second = run.new_directory("digits_linear", tmp_path)
+    assert first.name.endswith("-1") and second.name.endswith("-2")
+    assert run.newest_directory("digits_linear", tmp_path) == first
+    with pytest.raises(InputError, match="there is no run of mnist_convnet"):
+        run.newest_directory("mnist_convnet", tmp_path)
+    with pytest.raises(InputError, match="expected the directory of a run"):
+        run.load_task(tmp_path)

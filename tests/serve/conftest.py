@@ -1,0 +1,33 @@
+"""A real server on a loopback port, with tiny real artifacts: fast, and free of TensorFlow."""
+
+import httpx
+import pytest
+
+from dlcv_tf.serve import server
+from tests.artifact import tiny
+
+
+@pytest.fixture(scope="session")
+def models_dir(tmp_path_factory):
+    """`tiny` serves version 10, whose newer one is damaged; `grey` takes one channel."""
+    models = tmp_path_factory.mktemp("savedmodels")
+    tiny.artifact(models, "tiny", 9)
+    tiny.artifact(models, "tiny", 10)
+    damaged = tiny.artifact(models, "tiny", 11) / "model.onnx"
+    damaged.write_bytes(b"\0" + damaged.read_bytes()[1:])
+    tiny.artifact(models, "grey", 1, channels=1)
+    return models
+
+
+@pytest.fixture(scope="session")
+def url(models_dir):
+    """The base URL of the running server."""
+    with server.running(models_dir) as base:
+        yield base
+
+
+@pytest.fixture(scope="session")
+def client(url):
+    """An HTTP client of the running server."""
+    with httpx.Client(base_url=url, timeout=30) as http:
+        yield http

@@ -1,0 +1,113 @@
+"""The models directory: which version serves, what is refused, and what is said about it."""
+
+import shutil
+
+import pytest
+
+from dlcv_tf.errors import InputError
+from dlcv_tf.serve.errors import Code, ServingError
+from dlcv_tf.serve.repository import Repository
+from tests.artifact import tiny
+
+
+def load(directory) -> Repository:
+    repository = Repository(directory)
+    repository.load()
+    return repository
+
+
+def test_the_newest_version_by_number_serves(tmp_path):
+    for version in (9, 10, 2):
+        tiny.artifact(tmp_path, "net", version)
+    repository = load(tmp_path)
+    assert repository.find("net").version == 10
+    assert [version.number for version in repository.versions("net")] == [10]
+    with pytest.raises(ServingError, match=r"Specific\(net, 9\)"):
+        repository.find("net", 9)
+
+
+def test_leading_zeros_count_as_a_number(tmp_path):
+    tiny.artifact(tmp_path, "net", 3).rename(tmp_path / "net" / "0003")
+    assert load(tmp_path).find("net", 3).version == 3
+
+
+def half_written(directory):
+    (directory / "manifest.json").unlink()
+
+
+def cut_short(directory):
+    model = directory / "model.onnx"
+    model.write_bytes(model.read_bytes()[:-1])
+
+
+def changed(directory):
+    model = directory / "model.onnx"
+    model.write_bytes(b"x" + model.read_bytes()[1:])
+
+
+def file_lost(directory):
+    (directory / "model.onnx").unlink()
+
+
+def not_a_model(directory):
+    (directory / "model.onnx").write_bytes(b"whole, but no ONNX")
+    tiny.manifest().write(directory)
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (half_written, "no manifest.json"),
+        (cut_short, "model.onnx .* does not match its checksum: got bytes"),
+        (changed, "model.onnx .* does not match its checksum: got sha256"),
+        (file_lost, "model.onnx is missing"),
+        (not_a_model, "no model ONNX Runtime can load"),
+    ],
+)
+def test_a_bad_version_is_refused_and_the_older_one_serves(tmp_path, caplog, damage, reason):
+    tiny.artifact(tmp_path, "net", 1)
+    damage(tiny.artifact(tmp_path, "net", 2))
+    repository = load(tmp_path)
+    assert repository.ready
+    assert repository.find("net").version == 1
+    refused, serving = repository.versions("net")
+    assert (refused.number, refused.state, refused.code) == (2, "END", Code.DATA_LOSS)
+    assert (serving.number, serving.state, serving.code) == (1, "AVAILABLE", Code.OK)
+    with pytest.raises(ServingError, match=reason):
+        raise ServingError(refused.code, refused.error)
+    assert "refused net/2" in caplog.text and refused.error in caplog.text
+
+
+def test_a_bad_model_does_not_take_the_others_down(tmp_path):
+    tiny.artifact(tmp_path, "good")
+    half_written(tiny.artifact(tmp_path, "bad"))
+    repository = load(tmp_path)
+    assert repository.names() == ["bad", "good"]
+    assert [model.name for model in repository.loaded()] == ["good"]
+    with pytest.raises(ServingError, match=r"Servable not found for request: Latest\(bad\)"):
+        repository.find("bad")
+
+
+def test_if_no_model_is_whole_the_reasons_are_named(tmp_path):
+    half_written(tiny.artifact(tmp_path, "bad", 4))
+    with pytest.raises(InputError, match="none of the models .* bad/4: got no manifest.json"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["missing", "empty", "file", "no_versions"])
+def test_a_directory_without_models_is_named(tmp_path, name):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    for path in ("net/latest", "net/1.tmp", ".hidden/1"):
+        (tmp_path / "no_versions" / path).mkdir(parents=True)
+    with pytest.raises(InputError, match=r"looked for NAME/VERSION/manifest.json in /.*" + name):
+        Repository(tmp_path / name)
+
+
+def test_a_loaded_model_answers_on_when_its_directory_vanishes(tmp_path):
+    directory = tiny.artifact(tmp_path, "net")
+    repository = load(tmp_path)
+    shutil.rmtree(directory)
+    image = tiny.ramp(3, 3)[None]
+    answer = repository.find("net").predict({"images": image})
+    assert answer["probabilities"].shape == (1, len(tiny.LABELS))

@@ -1,0 +1,154 @@
+"""The server as a program: ready line, ports, signals, one-line errors, and no TensorFlow."""
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import httpx
+import pytest
+
+from dlcv_tf.errors import InputError
+from dlcv_tf.serve import server
+from tests.artifact import tiny
+
+COMMAND = "import sys; from dlcv_tf.cli.main import main; sys.exit(main())"
+
+
+def dlcv_serve(*arguments: str, **options) -> subprocess.Popen:
+    """Starts `dlcv serve` as a user does."""
+    return subprocess.Popen(
+        [sys.executable, "-c", COMMAND, "serve", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def ready(process: subprocess.Popen) -> str:
+    """Waits for the ready line."""
+    line = process.stdout.readline()
+    if not line:
+        pytest.fail(f"no ready line: {process.communicate()[1]}")
+    return line
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_says_when_it_is_ready_and_stops_cleanly(models_dir, number):
+    with dlcv_serve("--models", str(models_dir), "--port", "0") as process:
+        line = ready(process)
+        match = re.fullmatch(r"dlcv serve: ready at (http://127\.0\.0\.1:\d+) \((.*)\)\n", line)
+        assert match, line
+        assert match[2] == "grey/1, tiny/10"
+        assert httpx.get(match[1] + "/v2/health/ready").status_code == 200
+        process.send_signal(number)
+        output, errors = process.communicate(timeout=20)
+        assert process.returncode == 0
+        assert output == ""
+        assert errors.startswith("refused tiny/11: model.onnx") and errors.count("\n") == 1
+
+
+def test_the_ready_line_as_json(models_dir):
+    with dlcv_serve("--models", str(models_dir), "--port", "0", "--json") as process:
+        line = json.loads(ready(process))
+        process.terminate()
+        assert process.wait(20) == 0
+    assert line["models"] == [{"name": "grey", "version": 1}, {"name": "tiny", "version": 10}]
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+", line["rest"])
+
+
+def test_it_is_ready_within_one_and_a_half_seconds(models_dir):
+    times = []
+    for _ in range(3):
+        start = time.monotonic()
+        with dlcv_serve("--models", str(models_dir), "--port", "0") as process:
+            ready(process)
+            times.append(time.monotonic() - start)
+            process.terminate()
+            process.wait(20)
+    assert min(times) < 1.5
+
+
+def failure(*arguments: str) -> str:
+    """Runs `dlcv serve`, which must fail with status 2 and one line."""
+    with dlcv_serve(*arguments) as process:
+        output, errors = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert output == ""
+    assert errors.count("\n") == 1
+    return errors
+
+
+def test_a_port_in_use_is_one_line(models_dir):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        message = failure("--models", str(models_dir), "--port", str(port))
+    assert f"port {port} of 127.0.0.1 is in use" in message
+
+
+def test_a_missing_models_directory_is_one_line(tmp_path):
+    message = failure("--models", str(tmp_path / "nothing"))
+    assert f"looked for NAME/VERSION/manifest.json in {tmp_path}/nothing" in message
+
+
+def test_models_that_are_all_damaged_are_refused(tmp_path):
+    (tiny.artifact(tmp_path) / "manifest.json").unlink()
+    with dlcv_serve("--models", str(tmp_path), "--port", "0") as process:
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert "none of the models" in errors.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "message"),
+    [
+        ("no.such.host.invalid", 0, "no address of this machine"),
+        ("127.0.0.1", 70000, "expected 0 to 65535"),
+        ("192.0.2.1", 0, "cannot listen on 192.0.2.1"),
+    ],
+)
+def test_an_address_that_cannot_be_had_is_named(models_dir, host, port, message):
+    with pytest.raises(InputError, match=message), server.running(models_dir, host, port):
+        pass
+
+
+def test_running_stops_and_frees_its_port(models_dir):
+    with server.running(models_dir) as url:
+        assert httpx.get(url + "/healthz").status_code == 200
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(url + "/healthz")
+    port = int(url.rsplit(":", 1)[1])
+    with server.running(models_dir, port=port) as again:
+        assert again == url
+
+
+def test_ipv6_addresses_are_bracketed(models_dir):
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6 loopback")
+    with server.running(models_dir, host="::1") as url:
+        assert url.startswith("http://[::1]:")
+        assert httpx.get(url + "/healthz").status_code == 200
+
+
+def test_neither_the_room_nor_a_running_server_imports_tensorflow(models_dir):
+    code = """
+import sys, urllib.request
+import dlcv_tf.serve
+from dlcv_tf.serve import server
+with server.running(sys.argv[1]) as url:
+    body = b'{"instances": [[[[1, 2, 3]]]]}'
+    urllib.request.urlopen(url + "/v1/models/tiny:predict", body).read()
+    urllib.request.urlopen(url + "/v1/models/tiny/metadata").read()
+loaded = {name.partition(".")[0] for name in sys.modules} & {"tensorflow", "keras", "tf_keras"}
+sys.exit(f"imported {loaded}" if loaded else 0)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(models_dir)], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr

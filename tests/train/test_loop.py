@@ -1,0 +1,171 @@
+"""The loop gives what `fit` gives, and goes on exactly where an interrupted run was."""
+
+import errno
+import os
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dlcv_tf import data, models, tasks, train
+from dlcv_tf.errors import InputError
+from dlcv_tf.train import checkpoints as checkpoints_module
+from dlcv_tf.train import loop
+from tests.helpers import pictures
+
+CLASSES = 3
+
+
+def examples(count=40):
+    images = pictures(count, (8, 8))
+    return tf.data.Dataset.from_tensor_slices((images, np.arange(count) % CLASSES)), count
+
+
+def batches():
+    dataset, count = examples()
+    return data.TrainingBatches(dataset, count, 8, seed=3, augmentations=("flip", "shift"))
+
+
+def compiled(learning_rate=0.05, seed=0):
+    """Returns a classifier with batch norm, dropout and momentum: everything that has state."""
+    keras.utils.set_random_seed(seed)
+    network = models.convnet((8, 8, 3), CLASSES, filters=(4,), hidden_units=8, dropout=0.3)
+    labels = [str(n) for n in range(CLASSES)]
+    task = tasks.Classifier(network, data.Preprocess((8, 8), 3), labels)
+    task.compile(keras.optimizers.Adam(learning_rate))
+    return task
+
+
+def weights(task):
+    return np.concatenate([np.ravel(v) for v in [*task.variables, *task.optimizer.variables]])
+
+
+def test_same_weights_and_history_as_fit():
+    ours, theirs = compiled(), compiled()
+    validation = data.evaluation_batches(examples()[0], 8)
+    history = train.train(ours, batches(), epochs=2, validation=validation, verbose=0)
+    expected = theirs.fit(
+        batches().stream(2),
+        epochs=2,
+        steps_per_epoch=5,
+        validation_data=validation,
+        shuffle=False,
+        verbose=0,
+    ).history
+    for mine, other in zip(ours.weights, theirs.weights, strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-5)
+    assert set(expected) <= set(history)
+    for name, values in expected.items():
+        np.testing.assert_allclose(history[name], values, rtol=1e-3, atol=1e-4)
+
+
+class StopAt(keras.callbacks.Callback):
+    """Interrupts training after a number of steps, as Ctrl-C would."""
+
+    def __init__(self, steps):
+        super().__init__()
+        self.steps = steps
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps -= 1
+        if self.steps == 0:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("steps", [1, 5, 8])
+def test_resumed_run_ends_with_the_same_weights_bit_for_bit(steps, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)  # a checkpoint after every step
+    whole = compiled()
+    history = train.train(whole, batches(), epochs=3, verbose=0)
+    path = tmp_path / "checkpoint.npz"
+    first = compiled()
+    with pytest.raises(KeyboardInterrupt):
+        train.train(
+            first, batches(), epochs=3, callbacks=[StopAt(steps)], checkpoint=path, verbose=0
+        )
+    if steps == 1:  # interrupted before its first checkpoint
+        assert not path.exists()
+        train.train(first := compiled(), batches(), epochs=1, checkpoint=path, verbose=0)
+    resumed = compiled(seed=99)  # whatever state the new process starts in
+    after = train.train(resumed, batches(), epochs=3, checkpoint=path, resume=True, verbose=0)
+    np.testing.assert_array_equal(weights(resumed), weights(whole))
+    assert after == history
+
+
+def test_a_loss_that_is_not_a_number_stops_and_keeps_the_good_checkpoint(tmp_path):
+    path = tmp_path / "checkpoint.npz"
+    task = compiled()
+    train.train(task, batches(), epochs=1, checkpoint=path, verbose=0)
+    good = path.read_bytes()
+    exploding = compiled(learning_rate=1e30)
+    with pytest.raises(train.NonFiniteError) as error:
+        train.train(exploding, batches(), epochs=2, checkpoint=path, verbose=0)
+    message = str(error.value)
+    assert "at epoch 1, step" in message and "learning rate" in message
+    assert str(path) in message
+    assert path.read_bytes() == good
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_intact(tmp_path, monkeypatch):
+    path = tmp_path / "checkpoint.npz"
+    task = compiled()
+    train.train(task, batches(), epochs=1, checkpoint=path, verbose=0)
+    good = path.read_bytes()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(checkpoints_module.os, "fsync", full)
+    with pytest.raises(OSError, match="is intact: make room, then go on with --resume"):
+        train.train(task, batches(), epochs=2, checkpoint=path, verbose=0)
+    assert path.read_bytes() == good
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_nothing_to_resume(tmp_path):
+    with pytest.raises(InputError, match="nothing to resume"):
+        train.train(
+            compiled(), batches(), epochs=1, checkpoint=tmp_path / "none", resume=True, verbose=0
+        )
+
+
+def test_another_models_checkpoint_is_refused(tmp_path):
+    path = tmp_path / "checkpoint.npz"
+    train.train(compiled(), batches(), epochs=1, checkpoint=path, verbose=0)
+    keras.utils.set_random_seed(0)
+    other = tasks.Classifier(
+        models.linear((8, 8, 3), CLASSES), data.Preprocess((8, 8), 3), list("abc")
+    )
+    other.compile("adam")
+    with pytest.raises(InputError, match="holds another model"):
+        train.train(other, batches(), epochs=2, checkpoint=path, resume=True, verbose=0)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(InputError, match="is not a readable checkpoint"):
+        train.train(compiled(), batches(), epochs=2, checkpoint=path, resume=True, verbose=0)
+
+
+def test_callbacks_see_what_fit_shows_them_and_can_stop():
+    class Record(keras.callbacks.Callback):
+        seen = []
+
+        def on_epoch_end(self, epoch, logs=None):
+            self.seen.append((epoch, sorted(logs)))
+            if epoch == 1:
+                self.model.stop_training = True
+
+    history = train.train(compiled(), batches(), epochs=5, callbacks=[Record()], verbose=0)
+    assert Record.seen == [
+        (0, ["accuracy", "learning_rate", "loss"]),
+        (1, ["accuracy", "learning_rate", "loss"]),
+    ]
+    assert len(history["loss"]) == 2
+
+
+def test_one_trace():
+    task = compiled()
+    traces = []
+    step = task.train_step
+    task.train_step = lambda batch: traces.append(1) or step(batch)
+    train.train(task, batches(), epochs=2, verbose=0)
+    assert len(traces) == 1
