@@ -61,7 +61,7 @@ def listing(root: str | pathlib.Path, split: str) -> Listing:
         if split not in split_folders:
             raise InputError(
                 f"{root} has the split folders {sorted(split_folders)}, none for {split!r}: "
-                "add it, or put the class folders directly below the root to have them divided 80/10/10"
+                "add it, or put the class folders right below the root: they are divided 80/10/10"
             )
         labels = tuple(folder.name for folder in _folders(split_folders["train"]))
         members = {folder.name: _files(folder) for folder in _folders(split_folders[split])}

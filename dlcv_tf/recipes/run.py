@@ -98,9 +98,9 @@ def run(
     train_set, info = recipe.load(recipe.train_split, **load)
     validation_set, validation_info = recipe.load(recipe.validation_split, **load)
     test_set, test_info = recipe.load(recipe.test_split, **load)
-    num_examples = info.num_examples
+    num_examples, num_tested = info.num_examples, test_info.num_examples
     if smoke:
-        num_examples = min(num_examples, SMOKE_EXAMPLES)
+        num_examples, num_tested = (min(n, SMOKE_EXAMPLES) for n in (num_examples, num_tested))
         train_set, validation_set, test_set = (
             dataset.take(SMOKE_EXAMPLES) for dataset in (train_set, validation_set, test_set)
         )
@@ -127,7 +127,7 @@ def run(
     metrics = {
         "test_accuracy": float(test["accuracy"]),
         "test_loss": float(test["loss"]),
-        "test_examples": test_info.num_examples,
+        "test_examples": num_tested,
         "train_examples": num_examples,
         "epochs": recipe.epochs,
         "seconds": round(seconds, 1),

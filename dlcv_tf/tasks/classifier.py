@@ -68,7 +68,8 @@ class Classifier(keras.Model):
 
         Returns:
             `probabilities` (batch, classes) float32 that sum to one; `classes`
-            (batch, num_answers) int32 and `scores` (batch, num_answers) float32: the `num_answers` likeliest, best first.
+            (batch, num_answers) int32 and `scores` (batch, num_answers) float32: the
+            `num_answers` likeliest, best first.
         """
         probabilities = tf.nn.softmax(tf.cast(outputs["logits"], tf.float32))
         scores, classes = tf.math.top_k(probabilities, k=self.num_answers)

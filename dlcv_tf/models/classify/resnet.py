@@ -20,6 +20,7 @@ SMALL_DEPTHS = {20: 3, 32: 5, 56: 9}
 
 BATCH_NORM_MOMENTUM = 0.9
 BATCH_NORM_EPSILON = 1e-5
+HEAD_STDDEV = 0.01
 
 
 def large_resnet(
@@ -89,7 +90,9 @@ def small_resnet(
 
 def _head(images, x, num_classes: int, name: str) -> keras.Model:
     x = layers.GlobalAveragePooling2D(name="features")(x)
-    logits = layers.Dense(num_classes, name="logits")(x)
+    # Small weights: the first softmax loss is then log(num_classes), as it should be.
+    small = keras.initializers.RandomNormal(stddev=HEAD_STDDEV)
+    logits = layers.Dense(num_classes, kernel_initializer=small, name="logits")(x)
     return keras.Model(images, {"logits": logits}, name=name)
 
 
