@@ -115,5 +115,5 @@ def _draw_cells(axes: Axes, matrix: np.ndarray, cell: float) -> None:
 def _count_size(matrix: np.ndarray, cell: float) -> float:
     """Returns the size at which the longest count fits its cell, in points; 0 if none does."""
     widest = style.text_width(str(matrix.max()), size=1)  # inches at one point
-    size = min(style.SIZE, 0.85 * cell / widest)
+    size = min(style.SIZE, 0.78 * cell / widest)
     return size if size >= SMALLEST_TEXT else 0.0

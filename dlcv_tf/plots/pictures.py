@@ -75,6 +75,11 @@ def answers(
             f"got truth of shape {np.shape(truth)}, expected {(len(images),)}: one class number "
             "for each picture"
         )
+    if truth is not None and not all(0 <= number < len(labels) for number in truth):
+        raise InputError(
+            f"got true class numbers from {np.min(truth)} to {np.max(truth)}, expected 0 to "
+            f"{len(labels) - 1}: a place in the labels for each"
+        )
     best = probabilities.argmax(axis=1)
     wrong = np.zeros(len(best), bool) if truth is None else best != np.asarray(truth)
     names = [
@@ -128,10 +133,7 @@ def _cells(images: np.ndarray, columns: int, width: float, lines: int) -> tuple[
         left = margin + number % columns * (side + GAP)
         axes = style.axes(figure, left, margin + number // columns * row, side, tall)
         axes.imshow(
-            image[..., 0] if channels == 1 else image,
-            cmap="gray",
-            vmin=0,
-            vmax=255,
+            np.repeat(image, 3, axis=-1) if channels == 1 else image,  # a colour map would round
             aspect="auto",
             interpolation="none" if across < CRISP_BELOW * side else "antialiased",
         )

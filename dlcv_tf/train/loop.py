@@ -2,6 +2,7 @@
 
 import math
 import pathlib
+import re
 import time
 from collections.abc import Callable, Sequence
 
@@ -87,7 +88,7 @@ def train(
         logs = {}
         for step in range(first_step, batches.steps_per_epoch):
             keras_callbacks.on_train_batch_begin(step)
-            logs = _numbers(run_step(next(iterator)))
+            logs = _take_step(run_step, next(iterator), epoch, step)
             _check_finite(logs, epoch, step, checkpoints)
             keras_callbacks.on_train_batch_end(step, logs)
             if checkpoints and time.monotonic() - saved_at > CHECKPOINT_SECONDS:
@@ -135,8 +136,18 @@ def _compiled_step(model: keras.Model, element_spec) -> Callable:
     return train_step
 
 
-def _numbers(logs: dict[str, tf.Tensor]) -> dict[str, float]:
-    return {name: float(value) for name, value in logs.items()}
+def _take_step(run_step: Callable, batch, epoch: int, step: int) -> dict[str, float]:
+    """Returns the logs of a step as numbers; a label outside the classes is said to be one."""
+    try:
+        return {name: float(value) for name, value in run_step(batch).items()}
+    except tf.errors.InvalidArgumentError as error:
+        found = re.search(r"label value of (-?\d+) .*?valid range of (\[[^)]*\))", str(error))
+        if not found:
+            raise
+        raise InputError(
+            f"got the label {found[1]} at epoch {epoch + 1}, step {step + 1}, expected one in "
+            f"{found[2]}: the data set and the network disagree on the classes"
+        ) from error
 
 
 def _save(checkpoints: Checkpoints, progress: Progress) -> None:

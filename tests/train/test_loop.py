@@ -162,6 +162,12 @@ def test_callbacks_see_what_fit_shows_them_and_can_stop():
     assert len(history["loss"]) == 2
 
 
+def test_a_label_outside_the_classes_is_named():
+    dataset = tf.data.Dataset.from_tensor_slices((pictures(8, (8, 8)), np.full(8, 7)))
+    with pytest.raises(InputError, match=r"got the label 7 at epoch 1, step 1, .* in \[0, 3\)"):
+        train.train(compiled(), data.TrainingBatches(dataset, 8, 4), epochs=1, verbose=0)
+
+
 def test_one_trace():
     task = compiled()
     traces = []
