@@ -41,6 +41,8 @@ def interrupted(hint: str) -> None:
     Args:
         hint: how to go on.
     """
+    if sys.stderr.isatty():
+        print(file=sys.stderr)  # the terminal stands behind a progress bar and ^C
     complain(f"interrupted; what was saved stays as it is: {hint}")
 
 
@@ -70,7 +72,7 @@ def _stderr_held_back() -> Iterator[None]:
         os.dup2(held.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:
             held.seek(0)
             os.write(stderr, held.read())
             raise

@@ -58,7 +58,7 @@ def _line(kind: str, entry: dict) -> str:
     if "error" in entry:
         return entry["error"]
     formats = ", ".join(
-        f"{name} {facts.get('accuracy', float('nan')):.4f}"
+        f"{name} {facts['accuracy']:.4f}" if "accuracy" in facts else name
         for name, facts in entry["formats"].items()
     )
     return f"{entry['task']} of {entry['classes']} classes; accuracy: {formats}"

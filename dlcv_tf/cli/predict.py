@@ -70,4 +70,5 @@ def _draw(shown, answers, size, path: str) -> None:
     resized = [np.rint(pictures.resize(picture[None], side)[0]) for picture in shown]
     titles = [f"{answer['labels'][0]} {answer['scores'][0]:.0%}" for answer in answers]
     images = np.clip(np.stack(resized), 0, 255).astype(np.uint8)
-    plots.grid(images, titles, columns=min(6, len(images))).savefig(path)
+    figure = plots.grid(images, titles, columns=min(6, len(images)))
+    figure.savefig(path, bbox_inches="tight", pad_inches=0.2)

@@ -264,6 +264,7 @@ def _report(out, trained: Trained, manifest, calls, seconds: float) -> pathlib.P
             confusion.confusion(matrix, labels),
             "Confusion matrix of the test pictures",
             "Rows are the true digits, columns the answers.",
+            confusion.confusion(matrix, labels, width=style.NARROW),
         ),
         report.Heading("Certified formats"),
         report.Table(

@@ -12,7 +12,7 @@ from dlcv_tf.plots import style
 
 PLOT_HEIGHT = 2.2  # inches
 ABOVE, BELOW, LEFT = 0.42, 0.55, 0.5  # inches: title, numbers and name of the x axis, numbers of y
-RIGHT = 1.1  # inches: names of the lines
+RIGHT = 1.15  # inches: names of the lines
 BESIDE = 0.08  # inches between a line and its name
 END = 0.15  # inches: at the right of the last panel, where it has no such names
 TWO_COLUMNS_FROM = 6.0  # inches
