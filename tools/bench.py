@@ -24,11 +24,12 @@ import sys
 import tempfile
 import time
 
+from bench_tables import RUNTIMES, TRAINING, print_inference, print_machine, print_training
 from bench_worker import Worker, WorkerError
 
 from dlcv_tf.artifact import manifest
 from dlcv_tf.artifact.manifest import ArtifactError
-from dlcv_tf.cli import tables, targets
+from dlcv_tf.cli import targets
 
 ROOT = pathlib.Path(__file__).parents[1]
 TOOLS = ROOT / "tools"
@@ -38,27 +39,13 @@ TORCH = "2.13.0"
 PACKAGES = ("tensorflow", "keras", "onnxruntime", "ai-edge-litert", "uvicorn", "numpy")
 
 TOLERANCE = 0.05  # what ours may be slower than the plain fit: the noise of such a measurement
-BUSY_CORES = 0.3  # load from which on the figures are not to be trusted
 
-# Rounds, training steps in a block; rounds, seconds in a block of inference.
-FULL = {"rounds": 8, "steps": 10, "inference_rounds": 8, "block_seconds": 0.5}
-QUICK = {"rounds": 2, "steps": 2, "inference_rounds": 2, "block_seconds": 0.1}
+# Rounds; training steps in a block; seconds of calls in a block of inference.
+FULL = {"rounds": 8, "steps": 10, "block_seconds": 0.5}
+QUICK = {"rounds": 2, "steps": 2, "block_seconds": 0.1}
 
-TRAINING = {
-    "ours": "dlcv train: own loop, deterministic ops",
-    "plain": "Keras fit, as a user writes it",
-    "torch eager": "PyTorch",
-    "torch channels_last": "PyTorch, channels-last",
-    "torch compile": "torch.compile, channels-last",
-}
-RUNTIMES = {
-    "onnx": "ONNX Runtime",
-    "tflite": "LiteRT float32",
-    "tflite_int8": "LiteRT int8",
-    "saved_model": "TensorFlow SavedModel",
-}
-REQUESTS = {"png": "PNG body", "pixels": "JSON pixel values", "base64": "JSON base64 PNG"}
 BATCH_SIZES = (1, 32)
+REQUESTS = (("png", 1), ("pixels", 1), ("pixels", 32), ("base64", 1), ("base64", 32))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -79,13 +66,14 @@ def main(arguments: list[str] | None = None) -> int:
         pictures = pathlib.Path(directory) / "pictures.npz"
         results["training"] = measure_training(pictures, settings)
         print_training(results["training"])
-        results["inference"] = measure_inference(pictures, settings)
+        passed, results["verdict"] = verdict(results["training"])
+        results["inference"] = measure_inference(artifact_directory(), pictures, settings)
         print_inference(results["inference"])
-    results["seconds"] = round(time.monotonic() - started, 1)
+    results["seconds"] = round(time.monotonic() - started)
     path = OUTPUT / "results.json"
-    path.write_text(json.dumps(results, indent=1) + "\n")
-    passed, sentence = verdict(results["training"])
-    print(f"{sentence}\n{path.relative_to(ROOT)} written after {results['seconds']:.0f} s")
+    path.write_text(json.dumps(rounded(results), indent=1) + "\n")
+    print(f"{path.relative_to(ROOT)} written after {results['seconds']} s")
+    print(results["verdict"])
     return 0 if passed else 1
 
 
@@ -233,47 +221,46 @@ def artifact_directory() -> pathlib.Path | None:
     return None
 
 
-def measure_inference(pictures: pathlib.Path, settings: dict) -> dict | None:
-    """Returns the milliseconds of a call of every runtime and of the server; None if no artifact.
+def measure_inference(
+    directory: pathlib.Path | None, pictures: pathlib.Path, settings: dict
+) -> dict | None:
+    """Returns the milliseconds of a call of every runtime and of the server.
 
     Args:
+        directory: the artifact; without one there is no result.
         pictures: file of training pictures, used where the artifact takes that size.
         settings: `FULL` or `QUICK`.
     """
-    directory = artifact_directory()
     if directory is None:
         return None
     facts = manifest.verify(directory)
     print(f"inference of {facts.name}/{facts.version}", flush=True)
-    names = [name for name in RUNTIMES if name in facts.formats]
-    cells = [(name, "", batch) for name in names for batch in BATCH_SIZES]
-    cells += [
-        ("server", kind, batch) for kind in REQUESTS for batch in BATCH_SIZES[: 1 + (kind != "png")]
-    ]
+    runtimes = [name for name in RUNTIMES if name in facts.formats]
+    cells = [(name, "", batch) for name in runtimes for batch in BATCH_SIZES]
+    cells += [("server", kind, batch) for kind, batch in REQUESTS]
     times = {cell: [] for cell in cells}
     with contextlib.ExitStack() as stack:
         workers = {}
-        for name in [*names, "server"]:
+        for name in [*runtimes, "server"]:
             command = [sys.executable, TOOLS / "bench_inference.py", name, directory, pictures]
             workers[name] = stack.enter_context(Worker(name, command, OUTPUT))
-        for number in range(settings["inference_rounds"]):
-            for cell in cells if number % 2 == 0 else reversed(cells):
-                name, kind, batch = cell
+        for number in range(settings["rounds"]):
+            for name, kind, batch in cells if number % 2 == 0 else reversed(cells):
                 request = {"kind": kind, "batch": batch, "seconds": settings["block_seconds"]}
-                times[cell].append(workers[name].measure(**request)["milliseconds"])
+                answer = workers[name].measure(**request)
+                times[name, kind, batch].append(answer["milliseconds"])
     return {
         "artifact": f"{facts.name}/{facts.version}",
         "runtimes": [
-            {"runtime": name, "batch": batch} | spread(times[name, kind, batch])
-            for name, kind, batch in cells
-            if name != "server"
+            {"runtime": name, "batch": batch} | spread(times[name, "", batch])
+            for name in runtimes
+            for batch in BATCH_SIZES
         ],
         "server": [
             {"request": kind, "batch": batch}
-            | spread(times[name, kind, batch])
-            | overhead(times[name, kind, batch], times["onnx", "", batch])
-            for name, kind, batch in cells
-            if name == "server"
+            | spread(times["server", kind, batch])
+            | overhead(times["server", kind, batch], times["onnx", "", batch])
+            for kind, batch in REQUESTS
         ],
     }
 
@@ -284,79 +271,21 @@ def spread(milliseconds: list[float]) -> dict:
 
 
 def overhead(server: list[float], bare: list[float]) -> dict:
-    """Returns what the server adds to bare ONNX Runtime, the median over the rounds."""
+    """Returns what the server adds to bare ONNX Runtime in the same round, the median of that."""
     added = [ours - alone for ours, alone in zip(server, bare, strict=True)]
-    return {"overhead_milliseconds": statistics.median(added)}
-
-
-def print_machine(results: dict) -> None:
-    """Prints date, machine and versions, and a warning where the machine is not idle."""
-    facts = results["machine"]
-    print(f"{results['date']}  {facts['cpu']}, {facts['cores']} cores, {facts['system']}")
-    found = {"python": facts["python"], "torch": TORCH} | results["versions"]
-    print(", ".join(f"{name} {version}" for name, version in found.items()))
-    if facts["load_before"] > BUSY_CORES:
-        print(f"NOTE: other programs load this machine ({facts['load_before']}): wait until idle")
-    sys.stdout.flush()
-
-
-def print_training(training: dict) -> None:
-    """Prints the table of training speeds."""
-    rows = [
-        (
-            name,
-            entry["what"],
-            f"{entry['pictures_per_second']:.0f}",
-            f"{min(entry['rounds']):.0f} - {max(entry['rounds']):.0f}",
-            f"{entry['cores_busy']:.2f}",
-            f"{entry['ours_to_this']:.2f}",
-        )
-        for name, entry in training["variants"].items()
-    ]
-    rows += [(name, TRAINING[name], *["not run"] * 4) for name in training["failed"]]
-    batch_size = training["variants"]["ours"]["facts"]["batch_size"]
-    title = f"Training of ResNet-20, batch {batch_size}, on {training['pictures']}"
-    header = ("variant", "what", "pictures/s", "rounds", "cores busy", "ours / this")
-    tables.print_table(title, header, rows)
-
-
-def print_inference(inference: dict | None) -> None:
-    """Prints the tables of the runtimes and of the server's overhead."""
-    if inference is None:
-        print("inference was not measured: there is no artifact, make quickstart makes one")
-        return
-    rows = [
-        (
-            RUNTIMES[entry["runtime"]],
-            entry["runtime"],
-            str(entry["batch"]),
-            f"{entry['milliseconds']:.2f}",
-            f"{1000 * entry['batch'] / entry['milliseconds']:.0f}",
-        )
-        for entry in inference["runtimes"]
-    ]
-    header = ("runtime", "format", "batch", "ms", "pictures/s")
-    tables.print_table(f"Inference of {inference['artifact']}, bare runtimes", header, rows)
-    bare = {
-        entry["batch"]: entry["milliseconds"]
-        for entry in inference["runtimes"]
-        if entry["runtime"] == "onnx"
+    return {
+        "bare_milliseconds": statistics.median(bare),
+        "overhead_milliseconds": statistics.median(added),
     }
-    rows = [
-        (
-            REQUESTS[entry["request"]],
-            "dlcv serve",
-            str(entry["batch"]),
-            f"{entry['milliseconds']:.2f}",
-            f"{bare[entry['batch']]:.2f}",
-            f"{entry['overhead_milliseconds']:.2f}",
-            f"{entry['overhead_milliseconds'] / entry['batch']:.3f}",
-        )
-        for entry in inference["server"]
-    ]
-    header = ("request", "server", "batch", "ms", "bare ms", "overhead ms", "per picture")
-    title = "Our server over loopback HTTP, beside bare ONNX Runtime"
-    tables.print_table(title, header, rows)
+
+
+def rounded(value):
+    """Returns nested results with their numbers cut to four digits."""
+    if isinstance(value, dict):
+        return {name: rounded(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [rounded(inner) for inner in value]
+    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 if __name__ == "__main__":

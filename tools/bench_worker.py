@@ -1,4 +1,4 @@
-"""Processes that measure when told to: requests on stdin, answers on stdout, one JSON object a line.
+"""Processes that measure when told to, over their stdin and stdout: one JSON object a line.
 
 Each variant of the benchmark lives in a process of its own for the whole run, so that loading and
 compiling are paid once and short blocks of all variants can alternate. Needs nothing but Python's
@@ -35,7 +35,7 @@ class Worker:
 
     def __init__(self, name: str, command: list, logs: pathlib.Path):
         self.name = name
-        self._log = logs / f"{name}.log"
+        self._log = logs / f"{name.replace(' ', '_')}.log"
         # The CPU is compared, also where there is a GPU that only one of the libraries can use.
         environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1"}
         with open(self._log, "wb") as log:
