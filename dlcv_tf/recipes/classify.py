@@ -11,6 +11,8 @@ def digits_linear() -> Recipe:
     """Linear classifier on the embedded digits: one template per class.
 
     Command: `dlcv train digits_linear`.
+    Machine: 2 cores of an Intel Xeon at 2.80 GHz; 6 s; 2026-11-23.
+    Result: 96.7 % of 359 test pictures.
     """
     return Recipe(
         name="digits_linear",
@@ -27,6 +29,8 @@ def digits_resnet() -> Recipe:
     """ResNet-20 on the embedded digits: what `dlcv quickstart` trains.
 
     Command: `dlcv train digits_resnet`.
+    Machine: 2 cores of an Intel Xeon at 2.80 GHz, shared with other work; 83 s; 2026-11-23.
+    Result: 98.9 % of 359 test pictures.
     """
     return Recipe(
         name="digits_resnet",
@@ -43,6 +47,8 @@ def mnist_convnet() -> Recipe:
     """LeNet-style network on MNIST.
 
     Command: `dlcv train mnist_convnet`.
+    Machine: 2 cores of an Intel Xeon at 2.80 GHz, shared with other work; 453 s; 2026-11-23.
+    Result: 99.34 % of the 10,000 test pictures.
     """
     return Recipe(
         name="mnist_convnet",
@@ -63,6 +69,9 @@ def cifar10_resnet20() -> Recipe:
     """ResNet-20 on CIFAR-10 in ten epochs, under an hour on two cores.
 
     Command: `dlcv train cifar10_resnet20`.
+    Machine: 2 cores of an Intel Xeon at 2.80 GHz, shared with other work; 2,819 s; 2026-11-23.
+    Result: 86.86 % of the 10,000 test pictures. (Of commit 5eb9b31, whose head began with Glorot's
+    initial weights instead of small ones.)
     """
     return Recipe(
         name="cifar10_resnet20",
@@ -82,6 +91,7 @@ def folder_resnet18() -> Recipe:
     """ResNet-18 on a folder of your own pictures, one folder per class.
 
     Command: `dlcv train folder_resnet18 data=folder:PATH`.
+    Result: depends on the pictures. Give `image_size=128,128` where detail matters and time allows.
     """
     return Recipe(
         name="folder_resnet18",
