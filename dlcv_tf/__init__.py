@@ -9,7 +9,6 @@ _ROOMS = (
     "cli",
     "data",
     "export",
-    "layers",
     "models",
     "ops",
     "optimizers",

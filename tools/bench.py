@@ -205,7 +205,7 @@ def verdict(training: dict) -> tuple[bool, str]:
     ratio = training["variants"]["plain"]["ours_to_this"]
     passed = ratio >= 1 - TOLERANCE
     return passed, (
-        f"{'PASSED' if passed else 'FAILED'}: our training does {ratio:.2f} times the pictures per "
+        f"{'PASSED' if passed else 'FAILED'}: our training does {ratio:.3f} times the pictures per "
         f"second of the plain fit, expected at least {1 - TOLERANCE:.2f}"
     )
 

@@ -51,7 +51,8 @@ def print_training(training: dict) -> None:
     ]
     rows += [(name, TRAINING[name], *["not run"] * 4) for name in training["failed"]]
     batch_size = training["variants"]["ours"]["facts"]["batch_size"]
-    title = f"Training of ResNet-20, batch {batch_size}, on {training['pictures']}"
+    pictures = training["pictures"].partition(" (")[0]  # without why they are random ones
+    title = f"Training of ResNet-20, batch {batch_size}, on {pictures}"
     header = ("variant", "what", "pictures/s", "rounds", "cores busy", "ours / this")
     tables.print_table(title, header, rows)
 

@@ -11,9 +11,8 @@ import sys
 import tempfile
 
 from dlcv_tf.artifact.manifest import Manifest
-from dlcv_tf.cli import export, tables
+from dlcv_tf.cli import console, export, tables
 from dlcv_tf.errors import InputError, unknown
-from dlcv_tf.recipes import run as runs
 
 ROOT = pathlib.Path(__file__).parents[1] / "savedmodels"
 LIMIT = 45_000_000  # bytes, all shipped models together
@@ -50,6 +49,9 @@ def build(name: str, run: str | pathlib.Path) -> pathlib.Path:
 
 def main(arguments: list[str]) -> None:
     """Builds the models named, or all."""
+    with console.tensorflow_quietly():
+        from dlcv_tf.recipes import run as runs
+
     for argument in arguments or SHIPPED:
         name, _, run = argument.partition("=")
         if name not in SHIPPED:

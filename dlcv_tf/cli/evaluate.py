@@ -40,7 +40,10 @@ def _run_metrics(options: argparse.Namespace) -> dict:
 
     recipe = runs.read_recipe(options.target)
     task = runs.load_task(options.target)
-    dataset, info = _load(recipe, options)
+    if options.data:
+        recipe = recipe.replace(data=options.data)
+    dataset, info = recipe.load(options.split or recipe.test_split, download=options.download)
+    _check_labels(info, task.labels)
     metrics = task.evaluate(data.evaluation_batches(dataset), return_dict=True, verbose=0)
     return {"data": f"{info.name} {info.split}", "pictures": info.num_examples} | {
         name: float(value) for name, value in metrics.items()
@@ -49,7 +52,7 @@ def _run_metrics(options: argparse.Namespace) -> dict:
 
 def _artifact_metrics(options: argparse.Namespace) -> dict:
     """Returns the accuracy of one format of an artifact, run by its own runtime."""
-    from dlcv_tf import recipes
+    from dlcv_tf import data
     from dlcv_tf.artifact import manifest
     from dlcv_tf.export import parity
 
@@ -57,10 +60,19 @@ def _artifact_metrics(options: argparse.Namespace) -> dict:
     facts = manifest.verify(directory)
     if options.format not in facts.formats:
         raise errors.unknown("format", options.format, facts.formats)
-    size = facts.preprocessing["size"]
-    recipe = recipes.Recipe(**facts.recipe).replace(image_size=tuple(size))
-    dataset, info = _load(recipe, options)
-    run_format = parity.runner(directory, options.format, tuple(size))
+    name = options.data or facts.recipe.get("data")
+    if not name:
+        raise errors.InputError(f"{directory} does not say what it was trained on: add --data NAME")
+    size = tuple(facts.preprocessing["size"])
+    dataset, info = data.load(
+        name,
+        options.split or facts.recipe.get("test_split", "test"),
+        image_size=size,
+        channels=facts.preprocessing["channels"],
+        download=options.download,
+    )
+    _check_labels(info, facts.labels)
+    run_format = parity.runner(directory, options.format, size)
     right = 0
     for images, labels in dataset.batch(parity.BATCH).as_numpy_iterator():
         right += int((run_format(images)["classes"][:, 0] == labels).sum())
@@ -72,7 +84,10 @@ def _artifact_metrics(options: argparse.Namespace) -> dict:
     }
 
 
-def _load(recipe, options: argparse.Namespace):
-    if options.data:
-        recipe = recipe.replace(data=options.data)
-    return recipe.load(options.split or recipe.test_split, download=options.download)
+def _check_labels(info, labels: list[str]) -> None:
+    """Raises an InputError unless a class number means the same in the data and in the model."""
+    if list(info.labels) != list(labels):
+        raise errors.InputError(
+            f"got the classes {', '.join(info.labels)} in {info.name}, expected those of the model "
+            f"in their order: {', '.join(labels)}"
+        )

@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         console.interrupted("a training run goes on with dlcv train RECIPE --resume")
         return INTERRUPTED
-    except (errors.InputError, OSError) as error:
+    except (errors.InputError, errors.RefusedError, OSError) as error:
         if os.environ.get("DLCV_TRACEBACK") == "1":
             raise
         if isinstance(error, BrokenPipeError):  # the reader has gone, as in `dlcv list | head -1`
@@ -62,7 +62,8 @@ def main(arguments: list[str] | None = None) -> int:
         if isinstance(error, errors.InputError):
             console.complain(str(error))
             return BAD_INPUT
-        console.complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        filename = getattr(error, "filename", None)
+        console.complain(f"{filename}: {error.strerror}" if filename else str(error))
         return REFUSED
 
 

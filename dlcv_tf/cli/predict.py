@@ -5,6 +5,7 @@ import pathlib
 import sys
 
 from dlcv_tf.cli import console, targets
+from dlcv_tf.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +45,8 @@ def run(options: argparse.Namespace) -> int:
                 "scores": [round(float(score), 6) for score in result["scores"][0]],
             }
         )
-        shown.append(picture)
+        if options.draw:
+            shown.append(picture)
     for failure in failed:
         print(f"dlcv: {failure['picture']}: {failure['error']}", file=sys.stderr)
     if options.json:
@@ -54,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
             best = zip(answer["labels"], answer["scores"], strict=True)
             named = ", ".join(f"{label} {score:.3f}" for label, score in best)
             print(f"{answer['picture']}: {named}")
-    if options.draw and shown:
+    if shown:
         _draw(shown, answers, facts.preprocessing["size"], options.draw)
     return 2 if failed else 0
 
@@ -71,4 +73,7 @@ def _draw(shown, answers, size, path: str) -> None:
     titles = [f"{answer['labels'][0]} {answer['scores'][0]:.0%}" for answer in answers]
     images = np.clip(np.stack(resized), 0, 255).astype(np.uint8)
     figure = plots.grid(images, titles, columns=min(6, len(images)))
-    figure.savefig(path, bbox_inches="tight", pad_inches=0.2)
+    try:
+        figure.savefig(path, bbox_inches="tight", pad_inches=0.2)
+    except ValueError as error:  # matplotlib's word for an ending it does not know
+        raise InputError(f"got --draw {path}: {error}") from error

@@ -5,7 +5,7 @@ import dataclasses
 import tensorflow as tf
 
 from dlcv_tf.data import augment as augmentation
-from dlcv_tf.errors import InputError
+from dlcv_tf.errors import InputError, unknown
 
 SHUFFLE_BYTES = 2**30  # a shuffle buffer holds at most a gigabyte of pictures
 
@@ -38,6 +38,9 @@ class TrainingBatches:
                 f"got {self.num_examples} examples in batches of {self.batch_size}, "
                 "expected at least one of each: is the data set empty?"
             )
+        for name in self.augmentations:  # here, since an error inside tf.data is hard to read
+            if name not in augmentation.AUGMENTATIONS:
+                raise unknown("augmentation", name, augmentation.AUGMENTATIONS)
 
     @property
     def steps_per_epoch(self) -> int:

@@ -105,7 +105,15 @@ def _fixed_size(dataset, name: str, size) -> tuple[tf.data.Dataset, tuple[int, i
 
 
 def _folder(name: str, split: str, size, channels: int) -> tuple[tf.data.Dataset, Info]:
-    found = folder.listing(name.removeprefix("folder:"), split)
+    path = name.removeprefix("folder:")
+    if not path:
+        raise InputError(f"got {name!r}, expected folder:PATH: name the folder after the colon")
+    found = folder.listing(path, split)
+    if not found.files:
+        raise InputError(
+            f"found no pictures for the {split} split of {name}, expected at least one: a class is "
+            "divided from three pictures on; or make train, val and test folders yourself"
+        )
     images, labels, skipped = folder.read_all(found.files, size, channels)
     info = Info(name, split, found.labels, len(labels), (*size, channels), skipped)
     return from_arrays(images, labels), info
@@ -119,7 +127,7 @@ def _tensorflow_datasets(name: str, split: str, data_dir, download: bool):
     try:
         builder = tfds.builder(name, data_dir=directory)
     except tfds.core.DatasetNotFoundError:
-        raise unknown("data set", name, [*DATASETS, *tfds.list_builders()]) from None
+        raise unknown("data set", name, DATASETS, also=tfds.list_builders()) from None
     looked_in = pathlib.Path(str(builder.data_path))
     if not looked_in.exists():
         if not download:
@@ -128,6 +136,11 @@ def _tensorflow_datasets(name: str, split: str, data_dir, download: bool):
                 "TensorFlow Datasets directory that has it, or add --download to fetch it"
             )
         builder.download_and_prepare()
+    if not builder.info.splits:
+        raise InputError(
+            f"data set {name!r} in {looked_in} is incomplete: remove that directory, then add "
+            "--download to fetch it again"
+        )
     features = builder.info.features
     if not {"image", "label"} <= set(features):
         raise InputError(

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 import dlcv_tf
 from dlcv_tf.artifact.manifest import Manifest
-from dlcv_tf.errors import InputError
+from dlcv_tf.errors import InputError, RefusedError
 from dlcv_tf.export import isolated, parity
 from dlcv_tf.export.saved_model import export_saved_model
 from dlcv_tf.export.warmup import write_warmup
@@ -54,6 +54,7 @@ def export(
     Raises:
         ExportError: a format is outside its bound; nothing is left behind.
         ConversionError: a converter failed; nothing is left behind.
+        RefusedError: TensorFlow could not write, e.g. on a full disk; nothing is left behind.
         InputError: the version exists already.
     """
     parent = pathlib.Path(root) / name
@@ -81,6 +82,8 @@ def export(
         )
         manifest.write(staging)
         os.replace(staging, directory)
+    except tf.errors.ResourceExhaustedError as error:
+        raise RefusedError(f"nothing was exported: {error.message}") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
         if not any(parent.iterdir()):

@@ -7,10 +7,12 @@ import sys
 
 import numpy as np
 
+from dlcv_tf.errors import RefusedError
+
 FORMATS = ("onnx", "tflite", "tflite_int8")
 
 
-class ConversionError(RuntimeError):
+class ConversionError(RefusedError):
     """A converter failed; says which, and the end of what it printed."""
 
 

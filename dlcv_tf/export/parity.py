@@ -11,6 +11,7 @@ import tensorflow as tf
 from PIL import Image
 
 from dlcv_tf.artifact import runners
+from dlcv_tf.errors import RefusedError
 from dlcv_tf.tasks import Classifier
 
 FLOAT_BOUND = 1e-4  # worst difference of a probability, float32 formats
@@ -21,7 +22,7 @@ BYTES_CHECKED = 256  # pictures sent through the `image_bytes` signature
 OTHER_SIZE_CHECKED = 16  # pictures checked at another size than the network's
 
 
-class ExportError(RuntimeError):
+class ExportError(RefusedError):
     """A format is outside its bound; the artifact was not written."""
 
 
@@ -192,7 +193,8 @@ def certify_bytes(directory: str | pathlib.Path, task: Classifier, expected: Ref
     check_bounds(
         "saved_model (image_bytes)", error, 0.0, bound=FLOAT_BOUND, accuracy_bound=float("inf")
     )
-    names = np.array(task.labels, dtype=bytes)[answers["classes"].numpy()]
+    labels = np.array([label.encode() for label in task.labels], dtype=object)
+    names = labels[answers["classes"].numpy()]
     if not (answers["labels"].numpy() == names).all():
         raise ExportError("saved_model (image_bytes) answers labels that are not its classes'")
     return error

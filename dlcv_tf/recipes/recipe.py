@@ -1,6 +1,7 @@
 """The recipe of a picture classifier: plain values, changed one by one from the command line."""
 
 import dataclasses
+import inspect
 import typing
 
 from dlcv_tf.errors import InputError, unknown
@@ -57,6 +58,20 @@ class Recipe:
     augmentations: tuple[str, ...] = ()
     seed: int = 0
 
+    def __post_init__(self):
+        expected = {
+            "image_size": (self.image_size is None or min(self.image_size) > 0, "sides above 0"),
+            "epochs": (self.epochs > 0, "1 or more"),
+            "batch_size": (self.batch_size > 0, "1 or more"),
+            "learning_rate": (self.learning_rate > 0, "above 0"),
+            "momentum": (0 <= self.momentum <= 1, "0 to 1"),
+            "weight_decay": (self.weight_decay >= 0, "0 or more"),
+            "seed": (0 <= self.seed < 2**32, "0 to 2**32 - 1"),
+        }
+        for name, (is_good, wanted) in expected.items():
+            if not is_good:
+                raise InputError(f"got {name}={getattr(self, name)}, expected {wanted}")
+
     def replace(self, **changes) -> "Recipe":
         """Returns the recipe with some values changed.
 
@@ -101,9 +116,12 @@ class Recipe:
 
         if self.network not in models.BUILDERS:
             raise unknown("network", self.network, models.BUILDERS)
-        network = models.BUILDERS[self.network](
-            info.image_shape, info.num_classes, **self.network_options
-        )
+        builder = models.BUILDERS[self.network]
+        known = list(inspect.signature(builder).parameters)[2:]  # after shape and classes
+        for name in self.network_options:
+            if name not in known:
+                raise unknown(f"option of the network {self.network}", name, known)
+        network = builder(info.image_shape, info.num_classes, **self.network_options)
         *size, channels = info.image_shape
         preprocess = data.Preprocess(size, channels, list(self.mean), list(self.std))
         return tasks.Classifier(network, preprocess, info.labels, name=self.name)

@@ -82,15 +82,20 @@ def run(
         verbose: 1 shows the progress bar, 0 nothing.
 
     Returns:
-        The metrics: test loss and accuracy, examples, seconds, pictures per second; and the files
-        that were skipped.
+        The metrics: test loss and accuracy, examples, epochs, seconds (of this process, after a
+        resume); and the files that were skipped.
 
     Raises:
-        InputError: bad recipe or data; see `data.load` and `train.train`.
+        InputError: bad recipe or data, or another run in the directory; see `data.load` and
+            `train.train`.
     """
     directory = pathlib.Path(directory)
     if resume:
         recipe = read_recipe(directory)
+    elif (directory / "recipe.json").exists():
+        raise InputError(
+            f"{directory} holds a run already: go on with it by --resume, or choose another --run"
+        )
     elif smoke:
         recipe = recipe.smoke()
     make_reproducible(recipe.seed)
@@ -110,7 +115,8 @@ def run(
     task = recipe.task(info)
     recipe.compile(task, batches.steps_per_epoch)
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / "recipe.json").write_text(json.dumps(dataclasses.asdict(recipe), indent=1))
+    if not resume:  # a run keeps its recipe, also on a full disk
+        (directory / "recipe.json").write_text(json.dumps(dataclasses.asdict(recipe), indent=1))
     started = time.monotonic()
     history = train.train(
         task,
@@ -133,7 +139,9 @@ def run(
         "seconds": round(seconds, 1),
         "skipped": [*info.skipped, *validation_info.skipped, *test_info.skipped],
     }
-    task.save(directory / "task.keras")
+    unfinished = directory / "unfinished.keras"
+    task.save(unfinished)
+    unfinished.replace(directory / "task.keras")
     (directory / "history.json").write_text(json.dumps(history, indent=1))
     (directory / "metrics.json").write_text(json.dumps(metrics, indent=1))
     return metrics

@@ -78,11 +78,15 @@ class Checkpoints:
             os.replace(unfinished, self.path)
         except OSError as error:
             unfinished.unlink(missing_ok=True)
-            kept = f"the last one, {self.path}, is intact" if self.exists() else "there is none yet"
+            if self.exists():
+                advice = (
+                    f"the last one, {self.path}, is intact: make room, then go on with --resume"
+                )
+            else:
+                advice = "there is none yet: make room, then start again"
             raise OSError(
                 error.errno,
-                f"could not write the checkpoint ({error.strerror}); {kept}: "
-                "make room, then go on with --resume",
+                f"could not write the checkpoint ({error.strerror}); {advice}",
             ) from error
 
     def restore(self) -> Progress:

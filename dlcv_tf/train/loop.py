@@ -64,6 +64,8 @@ def train(
         if checkpoints is None or not checkpoints.exists():
             raise InputError(f"nothing to resume: there is no checkpoint at {checkpoint}")
         progress = checkpoints.restore()
+    elif checkpoints and not checkpoints.exists():
+        _save(checkpoints, progress)  # so that a run can be resumed from its first second on
     keras_callbacks = keras.callbacks.CallbackList(
         list(callbacks),
         add_history=False,
@@ -85,7 +87,8 @@ def train(
         if first_step == 0:
             model.reset_metrics()
         keras_callbacks.on_epoch_begin(epoch)
-        logs = {}
+        # A checkpoint after the last step of an epoch has that epoch's logs in its metrics alone.
+        logs = _numbers(model.get_metrics_result()) if first_step else {}
         for step in range(first_step, batches.steps_per_epoch):
             keras_callbacks.on_train_batch_begin(step)
             logs = _take_step(run_step, next(iterator), epoch, step)
@@ -111,10 +114,7 @@ def train(
 
 def evaluate(model: keras.Model, batches: tf.data.Dataset) -> dict[str, float]:
     """Returns the loss and metrics of a compiled model over batched data."""
-    return {
-        name: float(value)
-        for name, value in model.evaluate(batches, return_dict=True, verbose=0).items()
-    }
+    return _numbers(model.evaluate(batches, return_dict=True, verbose=0))
 
 
 def _build(model: keras.Model, batches: TrainingBatches) -> None:
@@ -139,7 +139,7 @@ def _compiled_step(model: keras.Model, element_spec) -> Callable:
 def _take_step(run_step: Callable, batch, epoch: int, step: int) -> dict[str, float]:
     """Returns the logs of a step as numbers; a label outside the classes is said to be one."""
     try:
-        return {name: float(value) for name, value in run_step(batch).items()}
+        return _numbers(run_step(batch))
     except tf.errors.InvalidArgumentError as error:
         found = re.search(r"label value of (-?\d+) .*?valid range of (\[[^)]*\))", str(error))
         if not found:
@@ -148,6 +148,10 @@ def _take_step(run_step: Callable, batch, epoch: int, step: int) -> dict[str, fl
             f"got the label {found[1]} at epoch {epoch + 1}, step {step + 1}, expected one in "
             f"{found[2]}: the data set and the network disagree on the classes"
         ) from error
+
+
+def _numbers(logs) -> dict[str, float]:
+    return {name: float(value) for name, value in logs.items()}
 
 
 def _save(checkpoints: Checkpoints, progress: Progress) -> None:

@@ -106,6 +106,13 @@ def test_what_the_machine_refuses_is_one_line_and_status_1(monkeypatch, capsys):
     assert capsys.readouterr().err == "dlcv: runs/x/checkpoint.npz: No space left on device\n"
 
 
+def test_what_fails_with_good_input_is_one_line_and_status_1(monkeypatch, capsys):
+    refused = errors.RefusedError("onnx differs by 0.5: nothing was exported")
+    monkeypatch.setattr(list_verb, "run", fails_with(refused))
+    assert main.main(["list"]) == 1
+    assert capsys.readouterr().err == "dlcv: onnx differs by 0.5: nothing was exported\n"
+
+
 def test_a_fault_of_ours_is_not_hidden(monkeypatch):
     monkeypatch.setattr(list_verb, "run", fails_with(KeyError("ours")))
     with pytest.raises(KeyError, match="ours"):
@@ -121,6 +128,8 @@ def test_the_traceback_can_be_asked_for(monkeypatch):
 def test_ctrl_c_is_one_line_and_status_130():
     program = (
         "import os, signal, sys, time\n"
+        # A shell's background jobs start with Ctrl-C ignored, and pass that on.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from dlcv_tf.cli import list as verb, main\n"
         "verb.run = lambda options: os.kill(os.getpid(), signal.SIGINT) or time.sleep(60)\n"
         "sys.exit(main.main(['list']))"

@@ -61,6 +61,17 @@ def test_evaluate_run_and_artifact_agree(workplace):
         assert of_artifact["pictures"] == 359
 
 
+def test_evaluate_wants_the_classes_of_the_model(workplace):
+    for target in ("run", "savedmodels/digits_linear"):
+        made = dlcv("evaluate", target, "--data", "shapes", cwd=workplace, expect=2)
+        assert "got the classes circle" in made.stderr or "has 3 channel(s)" in made.stderr
+
+
+def test_a_run_is_not_written_over(workplace):
+    made = dlcv("train", "digits_linear", "--run", "run", cwd=workplace, expect=2)
+    assert "run holds a run already: go on with it by --resume" in made.stderr
+
+
 def test_benchmark_times_every_format(workplace):
     made = dlcv("benchmark", "savedmodels/digits_linear", "--json", cwd=workplace)
     results = json.loads(made.stdout)["results"]
@@ -144,6 +155,12 @@ def test_folder_recipe_end_to_end(tmp_path):
         (["predict", "nowhere", "picture.png"], "expected an artifact"),
         (["evaluate", "nowhere"], "expected an artifact"),
         (["train", "digits_linear", "learning_rate=1e38"], "the loss is"),
+        (["train", "digits_linear", "data=zzzzqqqq"], "'zzzzqqqq': known are: cifar10, digits, "),
+        (["train", "digits_linear", "augmentations=flop"], "did you mean 'flip'"),
+        (["train", "digits_linear", 'network_options={"width": 4}'], "unknown option of the net"),
+        (["train", "digits_linear", "momentum=5"], "got momentum=5.0, expected 0 to 1"),
+        (["train", "folder_resnet18", "data=folder:"], "name the folder after the colon"),
+        (["serve", "--max-megabytes", "inf"], "got inf, expected a number above zero"),
     ],
 )
 def test_bad_input_is_one_line_and_status_two(arguments, message, tmp_path, monkeypatch):

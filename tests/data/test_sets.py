@@ -82,6 +82,9 @@ def test_a_set_that_is_not_on_disk_says_where_it_looked_and_what_to_do(tmp_path)
     message = str(error.value)
     assert str(tmp_path / "mnist") in message
     assert "DLCV_DATA" in message and "--download" in message
+    (tmp_path / "mnist" / "3.0.1").mkdir(parents=True)
+    with pytest.raises(InputError, match="is incomplete: remove that directory"):
+        data.load("mnist", data_dir=str(tmp_path))
 
 
 @pytest.mark.skipif(not PREPARED, reason="DLCV_DATA names no TensorFlow Datasets directory")
@@ -204,6 +207,8 @@ def test_folder_errors(tmp_path):
     with pytest.raises(InputError, match=r"found 1 class folder\(s\)"):
         data.load(f"folder:{tmp_path}")
     (tmp_path / "other").mkdir()
+    with pytest.raises(InputError, match="found no pictures for the val split of folder:"):
+        data.load(f"folder:{tmp_path}", "val")
     (tmp_path / "only" / "0.png").write_bytes(b"broken")
     with pytest.raises(InputError, match="no readable picture among them"):
         data.load(f"folder:{tmp_path}")

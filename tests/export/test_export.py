@@ -14,7 +14,7 @@ from PIL import Image
 from dlcv_tf import data, export, models, tasks
 from dlcv_tf.artifact import manifest as manifests
 from dlcv_tf.artifact import pictures, runners, tfs_messages
-from dlcv_tf.errors import InputError
+from dlcv_tf.errors import InputError, RefusedError
 from dlcv_tf.export import build, isolated, parity
 from tests import helpers
 
@@ -246,3 +246,23 @@ def test_fewer_pictures_than_wanted_are_said(task, test_set, calibration):
 def test_helpers_notice_a_difference():
     with pytest.raises(AssertionError):
         helpers.assert_equal(np.array([np.nan]), np.array([np.nan]))
+
+
+def test_class_names_may_be_of_any_alphabet(task, test_set, tmp_path):
+    labels = ["Käse", "猫", *"23456789"]
+    named = tasks.Classifier(task.network, task.preprocess, labels)
+    expected = parity.reference(named, test_set.take(4))
+    export.export_saved_model(named, tmp_path)
+    assert parity.certify_bytes(tmp_path, named, expected) < 1e-4
+
+
+def test_a_full_disk_is_said_in_tensorflows_stead(
+    task, test_set, calibration, tmp_path, monkeypatch
+):
+    def full(*_):
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+    monkeypatch.setattr(build, "export_saved_model", full)
+    with pytest.raises(RefusedError, match="nothing was exported: No space left"):
+        export.export(task, "digits", test=test_set, calibration=calibration, root=tmp_path)
+    assert list(tmp_path.iterdir()) == []

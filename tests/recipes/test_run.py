@@ -118,3 +118,9 @@ def test_run_directories_are_numbered_and_the_newest_is_found(tmp_path):
         run.newest_directory("mnist_convnet", tmp_path)
     with pytest.raises(InputError, match="expected the directory of a run"):
         run.load_task(tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"epochs": 0}, {"seed": -1}, {"image_size": (0, 8)}])
+def test_values_that_cannot_be_trained_with_are_refused(change):
+    with pytest.raises(InputError, match=f"got {next(iter(change))}=.*, expected "):
+        recipes.get("digits_linear").replace(**change)

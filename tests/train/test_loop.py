@@ -73,7 +73,7 @@ class StopAt(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("steps", [1, 5, 8])
+@pytest.mark.parametrize("steps", [1, 5, 8])  # 1: before the first checkpoint but the initial one
 def test_resumed_run_ends_with_the_same_weights_bit_for_bit(steps, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)  # a checkpoint after every step
     whole = compiled()
@@ -84,9 +84,6 @@ def test_resumed_run_ends_with_the_same_weights_bit_for_bit(steps, tmp_path, mon
         train.train(
             first, batches(), epochs=3, callbacks=[StopAt(steps)], checkpoint=path, verbose=0
         )
-    if steps == 1:  # interrupted before its first checkpoint
-        assert not path.exists()
-        train.train(first := compiled(), batches(), epochs=1, checkpoint=path, verbose=0)
     resumed = compiled(seed=99)  # whatever state the new process starts in
     after = train.train(resumed, batches(), epochs=3, checkpoint=path, resume=True, verbose=0)
     np.testing.assert_array_equal(weights(resumed), weights(whole))
@@ -175,3 +172,28 @@ def test_one_trace():
     task.train_step = lambda batch: traces.append(1) or step(batch)
     train.train(task, batches(), epochs=2, verbose=0)
     assert len(traces) == 1
+
+
+def test_killed_in_the_validation_a_run_still_has_that_epochs_logs(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
+    path = tmp_path / "checkpoint.npz"
+    validation = data.evaluation_batches(examples()[0], 8)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop, "evaluate", killed)
+        train.train(
+            compiled(), batches(), epochs=2, validation=validation, checkpoint=path, verbose=0
+        )
+    history = train.train(
+        compiled(seed=99),
+        batches(),
+        epochs=2,
+        validation=validation,
+        checkpoint=path,
+        resume=True,
+        verbose=0,
+    )
+    assert history == train.train(compiled(), batches(), epochs=2, validation=validation, verbose=0)
