@@ -5,7 +5,10 @@ import base64
 import dataclasses
 import json
 import math
+import os
 import pathlib
+import shutil
+import sys
 import time
 import typing
 import urllib.request
@@ -18,12 +21,12 @@ RECIPE = "digits_resnet"
 MODEL = "digits"
 PICTURES_SHOWN = 24
 NEXT = (
-    ("dlcv serve --models {models}", "this endpoint, until Ctrl-C"),
-    ("dlcv predict {models}/digits PICTURE", "pictures from files"),
-    ("dlcv benchmark {models}/digits", "every format, timed here"),
-    ("dlcv train folder_resnet18 data=folder:DIR", "your own pictures, one folder per class"),
-    ("dlcv train mnist_convnet --download", "a bigger data set"),
-    ("dlcv list", "what else there is"),
+    ("serve --models {models}", "this endpoint, until Ctrl-C"),
+    ("predict {models}/digits PICTURE", "pictures from files"),
+    ("benchmark {models}/digits", "every format, timed here"),
+    ("train folder_resnet18 data=folder:DIR", "your own pictures, one folder per class"),
+    ("train mnist_convnet --download", "a bigger data set"),
+    ("list", "what else there is"),
 )
 
 
@@ -69,7 +72,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _next_commands(models: pathlib.Path) -> str:
     """Returns the commands to try, each beneath a comment that says what it gives."""
-    return "\n".join(f"# {what}\n{command.format(models=models)}" for command, what in NEXT)
+    # After `make quickstart` the command is in .venv/bin, which need not be on the path.
+    program = "dlcv" if shutil.which("dlcv") else os.path.relpath(sys.argv[0])
+    commands = ((what, command.format(models=models)) for command, what in NEXT)
+    return "\n".join(f"# {what}\n{program} {command}" for what, command in commands)
 
 
 @dataclasses.dataclass

@@ -30,6 +30,8 @@ def print_formats(manifest: Manifest) -> None:
         f"{manifest.name}/{manifest.version}, certified on "
         f"{certified.get('pictures')} pictures of {certified.get('data')}"
     )
+    if "note" in certified:
+        title += f" ({certified['note']})"
     print_table(title, HEADER, format_rows(manifest))
 
 

@@ -52,10 +52,8 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         console.print_json({"run": str(directory), **metrics})
         return 0
-    for line in metrics["skipped"]:
-        print(f"skipped {line}")
     if metrics["skipped"]:
-        print(f"{len(metrics['skipped'])} files were skipped")
+        print(f"{len(metrics['skipped'])} files were skipped, named above")
     print(
         f"test accuracy {metrics['test_accuracy']:.4f} on {metrics['test_examples']} pictures, "
         f"trained in {metrics['seconds']:.0f} s\nnext: dlcv export {directory}"

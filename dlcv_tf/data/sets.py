@@ -135,21 +135,22 @@ def _tensorflow_datasets(name: str, split: str, data_dir, download: bool):
                 f"data set {name!r} is not on disk (looked in {looked_in}): set DLCV_DATA to the "
                 "TensorFlow Datasets directory that has it, or add --download to fetch it"
             )
-        builder.download_and_prepare()
+        _download(builder, name, looked_in)
     if not builder.info.splits:
         raise InputError(
             f"data set {name!r} in {looked_in} is incomplete: remove that directory, then add "
             "--download to fetch it again"
         )
     features = builder.info.features
-    if not {"image", "label"} <= set(features):
+    is_classes = "label" in features and hasattr(features["label"], "names")
+    if "image" not in features or not is_classes:
         raise InputError(
-            f"data set {name!r} has the features {sorted(features)}, expected 'image' and 'label': "
-            "it is not an image-classification set"
+            f"data set {name!r} has the features {sorted(features)}, expected 'image' and a class "
+            "'label': it is not an image-classification set"
         )
     try:
         dataset = builder.as_dataset(split=split, shuffle_files=False)
-    except ValueError as error:
+    except (KeyError, ValueError) as error:
         raise InputError(
             f"got split={split!r} for {name}, expected one of {sorted(builder.info.splits)} or a "
             f"slice like 'train[:90%]' ({error})"
@@ -159,3 +160,15 @@ def _tensorflow_datasets(name: str, split: str, data_dir, download: bool):
         num_parallel_calls=tf.data.AUTOTUNE,
     )
     return dataset, tuple(features["label"].names)
+
+
+def _download(builder, name: str, directory: pathlib.Path) -> None:
+    """Fetches and prepares a set; whatever goes wrong there is said in one line."""
+    try:
+        builder.download_and_prepare()
+    except Exception as error:  # the hosts of the sets fail in as many ways as there are
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"could not fetch the data set {name!r} ({type(error).__name__}: {reason}): is there a "
+            f"network? A prepared copy may also be put into {directory}"
+        ) from error

@@ -4,6 +4,7 @@ import concurrent.futures
 import datetime
 import os
 import pathlib
+import re
 import shutil
 
 import numpy as np
@@ -55,8 +56,10 @@ def export(
         ExportError: a format is outside its bound; nothing is left behind.
         ConversionError: a converter failed; nothing is left behind.
         RefusedError: TensorFlow could not write, e.g. on a full disk; nothing is left behind.
-        InputError: the version exists already.
+        InputError: the version exists already, or a name that cannot be served.
     """
+    if not re.fullmatch(r"[A-Za-z0-9_][\w.-]*", name):
+        raise InputError(f"got the name {name!r}, expected letters, digits, '_', '-' and '.'")
     parent = pathlib.Path(root) / name
     version = version or next_version(parent)
     directory = parent / str(version)

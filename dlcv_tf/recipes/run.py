@@ -8,7 +8,7 @@ import dataclasses
 import datetime
 import json
 import pathlib
-import time
+import sys
 
 import keras
 import tensorflow as tf
@@ -82,8 +82,8 @@ def run(
         verbose: 1 shows the progress bar, 0 nothing.
 
     Returns:
-        The metrics: test loss and accuracy, examples, epochs, seconds (of this process, after a
-        resume); and the files that were skipped.
+        The metrics: test loss and accuracy, examples, epochs, seconds of training; and the files
+        that were skipped, which are also named on stderr as soon as the data is read.
 
     Raises:
         InputError: bad recipe or data, or another run in the directory; see `data.load` and
@@ -103,6 +103,9 @@ def run(
     train_set, info = recipe.load(recipe.train_split, **load)
     validation_set, validation_info = recipe.load(recipe.validation_split, **load)
     test_set, test_info = recipe.load(recipe.test_split, **load)
+    skipped = [*info.skipped, *validation_info.skipped, *test_info.skipped]
+    for line in skipped:
+        print(f"skipped {line}", file=sys.stderr)
     num_examples, num_tested = info.num_examples, test_info.num_examples
     if smoke:
         num_examples, num_tested = (min(n, SMOKE_EXAMPLES) for n in (num_examples, num_tested))
@@ -114,21 +117,20 @@ def run(
     )
     task = recipe.task(info)
     recipe.compile(task, batches.steps_per_epoch)
+    checkpoint = directory / "checkpoint.npz"
     directory.mkdir(parents=True, exist_ok=True)
     if not resume:  # a run keeps its recipe, also on a full disk
         (directory / "recipe.json").write_text(json.dumps(dataclasses.asdict(recipe), indent=1))
-    started = time.monotonic()
     history = train.train(
         task,
         batches,
         epochs=recipe.epochs,
         validation=data.evaluation_batches(validation_set),
         callbacks=[keras.callbacks.TensorBoard(directory / "tensorboard", write_graph=False)],
-        checkpoint=directory / "checkpoint.npz",
+        checkpoint=checkpoint,
         resume=resume,
         verbose=verbose,
     )
-    seconds = time.monotonic() - started
     test = task.evaluate(data.evaluation_batches(test_set), return_dict=True, verbose=0)
     metrics = {
         "test_accuracy": float(test["accuracy"]),
@@ -136,8 +138,8 @@ def run(
         "test_examples": num_tested,
         "train_examples": num_examples,
         "epochs": recipe.epochs,
-        "seconds": round(seconds, 1),
-        "skipped": [*info.skipped, *validation_info.skipped, *test_info.skipped],
+        "seconds": round(train.read_progress(checkpoint).seconds, 1),
+        "skipped": skipped,
     }
     unfinished = directory / "unfinished.keras"
     task.save(unfinished)

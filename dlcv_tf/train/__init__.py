@@ -2,7 +2,12 @@
 
 import importlib
 
-_MEMBERS = {"train": "loop", "NonFiniteError": "loop", "Checkpoints": "checkpoints"}
+_MEMBERS = {
+    "train": "loop",
+    "NonFiniteError": "loop",
+    "Checkpoints": "checkpoints",
+    "read_progress": "checkpoints",
+}
 
 
 def __getattr__(name: str):

@@ -25,11 +25,19 @@ class Progress:
         epoch: the epoch to go on with, from 0.
         step: the next step within that epoch, from 0.
         history: logs of the finished epochs, a list of numbers for each name.
+        seconds: of training so far, in all processes.
     """
 
     epoch: int = 0
     step: int = 0
     history: dict[str, list[float]] = dataclasses.field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def read_progress(path: str | pathlib.Path) -> Progress:
+    """Returns how far the run of a checkpoint has come."""
+    with np.load(path, allow_pickle=False) as saved:
+        return Progress(**json.loads(str(saved["progress"])))
 
 
 class Checkpoints:

@@ -1,6 +1,5 @@
 """The training loop: one compiled step, Keras's own callbacks, exact resume."""
 
-import math
 import pathlib
 import re
 import time
@@ -54,7 +53,7 @@ def train(
         The history: for each log name the numbers of all epochs, those before a resume included.
 
     Raises:
-        NonFiniteError: the loss is not finite; says at which step, and what to try.
+        NonFiniteError: the loss or a weight is not finite; says at which step, and what to try.
         InputError: nothing to resume, or another model's checkpoint.
     """
     _build(model, batches)
@@ -65,7 +64,7 @@ def train(
             raise InputError(f"nothing to resume: there is no checkpoint at {checkpoint}")
         progress = checkpoints.restore()
     elif checkpoints and not checkpoints.exists():
-        _save(checkpoints, progress)  # so that a run can be resumed from its first second on
+        checkpoints.save(progress)  # so that a run can be resumed from its first second on
     keras_callbacks = keras.callbacks.CallbackList(
         list(callbacks),
         add_history=False,
@@ -80,7 +79,7 @@ def train(
     run_step = _compiled_step(model, stream.element_spec)
     iterator = iter(stream)
     model.stop_training = False
-    saved_at = time.monotonic()
+    started = saved_at = time.monotonic()
     keras_callbacks.on_train_begin()
     for epoch in range(progress.epoch, epochs):
         first_step = progress.step if epoch == progress.epoch else 0
@@ -92,20 +91,24 @@ def train(
         for step in range(first_step, batches.steps_per_epoch):
             keras_callbacks.on_train_batch_begin(step)
             logs = _take_step(run_step, next(iterator), epoch, step)
-            _check_finite(logs, epoch, step, checkpoints)
+            _check_finite({"loss": logs["loss"]}, epoch, step, checkpoints)
             keras_callbacks.on_train_batch_end(step, logs)
             if checkpoints and time.monotonic() - saved_at > CHECKPOINT_SECONDS:
-                _save(checkpoints, Progress(epoch, step + 1, history))
+                _check_finite(_weights(model), epoch, step, checkpoints)
                 saved_at = time.monotonic()
+                seconds = progress.seconds + saved_at - started
+                checkpoints.save(Progress(epoch, step + 1, history, seconds))
         if validation is not None:
             logs |= {f"val_{name}": value for name, value in evaluate(model, validation).items()}
         logs["learning_rate"] = float(model.optimizer.learning_rate)
         for name, value in logs.items():
             history.setdefault(name, []).append(value)
         keras_callbacks.on_epoch_end(epoch, logs)
+        _check_finite(_weights(model), epoch, batches.steps_per_epoch - 1, checkpoints)
         if checkpoints:
-            _save(checkpoints, Progress(epoch + 1, 0, history))
             saved_at = time.monotonic()
+            seconds = progress.seconds + saved_at - started
+            checkpoints.save(Progress(epoch + 1, 0, history, seconds))
         if model.stop_training:
             break
     keras_callbacks.on_train_end(logs if epochs > progress.epoch else None)
@@ -122,7 +125,8 @@ def _build(model: keras.Model, batches: TrainingBatches) -> None:
 
     A checkpoint needs all of them before that step; Keras has no public call for the metrics' ones.
     """
-    model._symbolic_build(data_batch=next(iter(batches.stream(1))))
+    specs = batches.stream(1).element_spec
+    model._symbolic_build(data_batch=[tf.zeros(spec.shape, spec.dtype) for spec in specs])
     model.optimizer.build(model.trainable_variables)
 
 
@@ -154,24 +158,22 @@ def _numbers(logs) -> dict[str, float]:
     return {name: float(value) for name, value in logs.items()}
 
 
-def _save(checkpoints: Checkpoints, progress: Progress) -> None:
-    """Saves a state unless its weights are not finite: the next loss would only say so later."""
-    weights = checkpoints.model.trainable_variables
-    if all(np.isfinite(np.asarray(weight)).all() for weight in weights):
-        checkpoints.save(progress)
+def _weights(model: keras.Model) -> dict[str, np.ndarray]:
+    return {f"weight {v.path}": np.asarray(v) for v in model.trainable_variables}
 
 
-def _check_finite(
-    logs: dict[str, float], epoch: int, step: int, checkpoints: Checkpoints | None
-) -> None:
-    if math.isfinite(logs.get("loss", 0.0)):
-        return
-    if checkpoints and checkpoints.exists():
-        kept = f"the last good checkpoint is {checkpoints.path}"
-    else:
-        kept = "no checkpoint was written yet"
-    raise NonFiniteError(
-        f"the loss is {logs['loss']} at epoch {epoch + 1}, step {step + 1}: training stopped, "
-        f"{kept}. Try a tenth of the learning rate, a longer warm-up or gradient clipping, and "
-        "look for broken pictures or labels"
-    )
+def _check_finite(values: dict, epoch: int, step: int, checkpoints: Checkpoints | None) -> None:
+    """Raises NonFiniteError for the first value that is not finite."""
+    for name, value in values.items():
+        if np.isfinite(value).all():
+            continue
+        if checkpoints and checkpoints.exists():
+            kept = f"the last good checkpoint is {checkpoints.path}"
+        else:
+            kept = "no checkpoint was written"
+        shown = value if np.ndim(value) == 0 else "not finite"
+        raise NonFiniteError(
+            f"the {name} is {shown} at epoch {epoch + 1}, step {step + 1}: training stopped, "
+            f"{kept}. Try a tenth of the learning rate, a longer warm-up or gradient clipping, and "
+            "look for broken pictures or labels"
+        )

@@ -11,7 +11,7 @@ import tensorflow as tf
 from PIL import Image
 
 from dlcv_tf import data
-from dlcv_tf.data import folder, shapes
+from dlcv_tf.data import folder, sets, shapes
 from dlcv_tf.errors import InputError
 from tests.helpers import pictures
 
@@ -85,6 +85,18 @@ def test_a_set_that_is_not_on_disk_says_where_it_looked_and_what_to_do(tmp_path)
     (tmp_path / "mnist" / "3.0.1").mkdir(parents=True)
     with pytest.raises(InputError, match="is incomplete: remove that directory"):
         data.load("mnist", data_dir=str(tmp_path))
+
+
+def test_a_failed_download_is_one_line(tmp_path):
+    class Unreachable:
+        def download_and_prepare(self):
+            raise ConnectionError("no route\nto host")
+
+    with pytest.raises(InputError) as error:
+        sets._download(Unreachable(), "mnist", tmp_path / "mnist")
+    message = str(error.value)
+    assert "could not fetch the data set 'mnist' (ConnectionError: no route to host)" in message
+    assert str(tmp_path / "mnist") in message and "\n" not in message
 
 
 @pytest.mark.skipif(not PREPARED, reason="DLCV_DATA names no TensorFlow Datasets directory")

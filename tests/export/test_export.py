@@ -237,6 +237,13 @@ def test_wrong_calibration_size_is_refused(task, test_set, tmp_path):
         export.export(task, "digits", test=test_set, calibration=wrong, root=tmp_path)
 
 
+@pytest.mark.parametrize("name", ["a/b", "../x", ".hidden", "with:colon", ""])
+def test_a_name_that_cannot_be_served_is_refused(name, task, test_set, calibration, tmp_path):
+    with pytest.raises(InputError, match="expected letters, digits"):
+        export.export(task, name, test=test_set, calibration=calibration, root=tmp_path / "models")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_fewer_pictures_than_wanted_are_said(task, test_set, calibration):
     facts = build._with_count({}, 40)
     assert facts["certified_on"]["note"] == "all 40 pictures there are; 256 wanted"

@@ -69,6 +69,9 @@ def test_killed_run_resumes_bit_for_bit(tmp_path):
     finished(whole)
     expected, got = state(tmp_path / "whole"), state(tmp_path / "killed")
     assert expected.keys() == got.keys()
+    progress = [json.loads(str(arrays.pop("progress"))) for arrays in (expected, got)]
+    assert all(one.pop("seconds") > 0 for one in progress)
+    assert progress[0] == progress[1]
     for name, values in expected.items():
         np.testing.assert_array_equal(got[name], values, err_msg=name)
     metrics = [

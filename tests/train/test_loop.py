@@ -104,6 +104,28 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_good_checkpoint(tmp_pat
     assert path.read_bytes() == good
 
 
+def test_weights_that_are_not_numbers_after_the_last_step_are_noticed(tmp_path):
+    class Break(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            weight = self.model.trainable_variables[0]
+            weight.assign(np.full(weight.shape, np.nan))
+
+    dataset, count = examples(8)
+    one_step = data.TrainingBatches(dataset, count, 8)
+    path = tmp_path / "checkpoint.npz"
+    with pytest.raises(train.NonFiniteError, match="is not finite at epoch 1, step 1"):
+        train.train(compiled(), one_step, epochs=1, callbacks=[Break()], checkpoint=path, verbose=0)
+    assert train.read_progress(path).epoch == 0
+
+
+def test_seconds_count_all_processes(tmp_path):
+    path = tmp_path / "checkpoint.npz"
+    train.train(compiled(), batches(), epochs=1, checkpoint=path, verbose=0)
+    first = train.read_progress(path).seconds
+    train.train(compiled(), batches(), epochs=2, checkpoint=path, resume=True, verbose=0)
+    assert train.read_progress(path).seconds > first > 0
+
+
 def test_a_full_disk_leaves_the_last_checkpoint_intact(tmp_path, monkeypatch):
     path = tmp_path / "checkpoint.npz"
     task = compiled()
