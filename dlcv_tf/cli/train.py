@@ -30,11 +30,12 @@ def run(options: argparse.Namespace) -> int:
     recipe = recipe.replace(**arguments.changes(options.changes, recipe))
     with console.tensorflow_quietly():
         from dlcv_tf.recipes import run as runs
+    root = "runs/smoke" if options.smoke else "runs"  # a smoke run is nobody's newest run
     if options.resume:
         arguments.refuse_changes(options.changes, "--resume", "a run keeps the recipe it has")
-        directory = options.run or runs.newest_directory(recipe.name)
+        directory = options.run or runs.newest_directory(recipe.name, root)
     else:
-        directory = options.run or runs.new_directory(recipe.name)
+        directory = options.run or runs.new_directory(recipe.name, root)
     if not options.json:
         print(f"{recipe.name}: run {directory}")
     try:

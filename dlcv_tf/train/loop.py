@@ -79,7 +79,7 @@ def train(
     run_step = _compiled_step(model, stream.element_spec)
     iterator = iter(stream)
     model.stop_training = False
-    started = saved_at = time.monotonic()
+    saver = _Saver(checkpoints, progress.seconds)
     keras_callbacks.on_train_begin()
     for epoch in range(progress.epoch, epochs):
         first_step = progress.step if epoch == progress.epoch else 0
@@ -93,11 +93,9 @@ def train(
             logs = _take_step(run_step, next(iterator), epoch, step)
             _check_finite({"loss": logs["loss"]}, epoch, step, checkpoints)
             keras_callbacks.on_train_batch_end(step, logs)
-            if checkpoints and time.monotonic() - saved_at > CHECKPOINT_SECONDS:
+            if saver.is_due():
                 _check_finite(_weights(model), epoch, step, checkpoints)
-                saved_at = time.monotonic()
-                seconds = progress.seconds + saved_at - started
-                checkpoints.save(Progress(epoch, step + 1, history, seconds))
+                saver.save(epoch, step + 1, history)
         if validation is not None:
             logs |= {f"val_{name}": value for name, value in evaluate(model, validation).items()}
         logs["learning_rate"] = float(model.optimizer.learning_rate)
@@ -105,10 +103,7 @@ def train(
             history.setdefault(name, []).append(value)
         keras_callbacks.on_epoch_end(epoch, logs)
         _check_finite(_weights(model), epoch, batches.steps_per_epoch - 1, checkpoints)
-        if checkpoints:
-            saved_at = time.monotonic()
-            seconds = progress.seconds + saved_at - started
-            checkpoints.save(Progress(epoch + 1, 0, history, seconds))
+        saver.save(epoch + 1, 0, history)
         if model.stop_training:
             break
     keras_callbacks.on_train_end(logs if epochs > progress.epoch else None)
@@ -156,6 +151,30 @@ def _take_step(run_step: Callable, batch, epoch: int, step: int) -> dict[str, fl
 
 def _numbers(logs) -> dict[str, float]:
     return {name: float(value) for name, value in logs.items()}
+
+
+class _Saver:
+    """Saves a run's progress where there is a checkpoint file, and knows when it is time to.
+
+    Args:
+        checkpoints: where to, or None.
+        seconds: of training before this process.
+    """
+
+    def __init__(self, checkpoints: Checkpoints | None, seconds: float):
+        self.checkpoints = checkpoints
+        self.seconds_before = seconds
+        self.started = self.saved_at = time.monotonic()
+
+    def is_due(self) -> bool:
+        long_ago = time.monotonic() - self.saved_at > CHECKPOINT_SECONDS
+        return self.checkpoints is not None and long_ago
+
+    def save(self, epoch: int, step: int, history: dict[str, list[float]]) -> None:
+        if self.checkpoints is not None:
+            self.saved_at = time.monotonic()
+            seconds = self.seconds_before + self.saved_at - self.started
+            self.checkpoints.save(Progress(epoch, step, history, seconds))
 
 
 def _weights(model: keras.Model) -> dict[str, np.ndarray]:

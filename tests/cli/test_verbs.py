@@ -45,8 +45,8 @@ def workplace(tmp_path_factory):
 
 def test_train_says_what_to_do_next(tmp_path):
     out = dlcv("train", "digits_linear", "--smoke", cwd=tmp_path).stdout
-    assert "test accuracy" in out and "next: dlcv export runs/digits_linear/" in out
-    assert list(tmp_path.glob("runs/digits_linear/*-1/tensorboard/train/events*"))
+    assert "test accuracy" in out and "next: dlcv export runs/smoke/digits_linear/" in out
+    assert list(tmp_path.glob("runs/smoke/digits_linear/*-1/tensorboard/train/events*"))
 
 
 def test_evaluate_run_and_artifact_agree(workplace):
