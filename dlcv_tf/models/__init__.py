@@ -4,6 +4,7 @@ A builder takes the shape of a preprocessed picture and the number of classes fi
 no loss, no data and no decoding, and answers the same keys in training and in inference.
 """
 
+from dlcv_tf.models.classify.airbench import airbench as airbench
 from dlcv_tf.models.classify.convnet import convnet as convnet
 from dlcv_tf.models.classify.linear import linear as linear
 from dlcv_tf.models.classify.mlp import mlp as mlp
@@ -20,6 +21,7 @@ BUILDERS = {
     "linear": linear,
     "mlp": mlp,
     "convnet": convnet,
+    "airbench": airbench,
     "resnet20": resnet20,
     "resnet32": resnet32,
     "resnet56": resnet56,

@@ -5,6 +5,7 @@ machine, the time and the result of a real run.
 """
 
 from dlcv_tf.errors import unknown
+from dlcv_tf.recipes.classify import cifar10_airbench as cifar10_airbench
 from dlcv_tf.recipes.classify import cifar10_resnet20 as cifar10_resnet20
 from dlcv_tf.recipes.classify import digits_linear as digits_linear
 from dlcv_tf.recipes.classify import digits_resnet as digits_resnet
@@ -17,6 +18,7 @@ RECIPES = {
     "digits_resnet": digits_resnet,
     "mnist_convnet": mnist_convnet,
     "cifar10_resnet20": cifar10_resnet20,
+    "cifar10_airbench": cifar10_airbench,
     "folder_resnet18": folder_resnet18,
 }
 

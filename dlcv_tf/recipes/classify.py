@@ -87,6 +87,27 @@ def cifar10_resnet20() -> Recipe:
     )
 
 
+def cifar10_airbench() -> Recipe:
+    """Whitening, six convolutions, one cycle on CIFAR-10: the shipped classifier.
+
+    Command: `dlcv train cifar10_airbench`.
+    """
+    return Recipe(
+        name="cifar10_airbench",
+        data="cifar10",
+        network="airbench",
+        mean=CIFAR10_MEAN,
+        std=CIFAR10_STD,
+        train_split="train[:49000]",
+        validation_split="train[49000:]",
+        epochs=25,
+        batch_size=256,
+        learning_rate=0.3,
+        label_smoothing=0.1,
+        augmentations=("flip", "shift", "cutout"),
+    )
+
+
 def folder_resnet18() -> Recipe:
     """ResNet-18 on a folder of your own pictures, one folder per class.
 

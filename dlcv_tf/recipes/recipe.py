@@ -10,6 +10,8 @@ if typing.TYPE_CHECKING:
     from dlcv_tf.data import Info
     from dlcv_tf.tasks import Classifier
 
+WHITENING_PICTURES = 5000
+
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
@@ -35,6 +37,7 @@ class Recipe:
         learning_rate: peak of the one-cycle schedule.
         momentum: of the optimizer.
         weight_decay: part of a weight taken off per step, times the learning rate.
+        label_smoothing: part of the target that is spread over all classes.
         augmentations: names from `data.augment.AUGMENTATIONS`.
         seed: of weights, order and augmentation.
     """
@@ -55,6 +58,7 @@ class Recipe:
     learning_rate: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    label_smoothing: float = 0.0
     augmentations: tuple[str, ...] = ()
     seed: int = 0
 
@@ -66,6 +70,7 @@ class Recipe:
             "learning_rate": (self.learning_rate > 0, "above 0"),
             "momentum": (0 <= self.momentum <= 1, "0 to 1"),
             "weight_decay": (self.weight_decay >= 0, "0 or more"),
+            "label_smoothing": (0 <= self.label_smoothing < 1, "0 or more, below 1"),
             "seed": (0 <= self.seed < 2**32, "0 to 2**32 - 1"),
         }
         for name, (is_good, wanted) in expected.items():
@@ -126,6 +131,21 @@ class Recipe:
         preprocess = data.Preprocess(size, channels, list(self.mean), list(self.std))
         return tasks.Classifier(network, preprocess, info.labels, name=self.name)
 
+    def initialize(self, task: "Classifier", dataset) -> None:
+        """Sets the weights that follow from the data: the filters of a layer named `whiten`.
+
+        Args:
+            task: the untrained classifier.
+            dataset: training examples, `(image, label)`, unbatched.
+        """
+        from dlcv_tf.ops import patches
+
+        for layer in task.network.layers:
+            if layer.name == "whiten":
+                images, _ = next(iter(dataset.batch(WHITENING_PICTURES)))
+                size = layer.kernel_size[0]
+                layer.kernel.assign(patches.whitening_filters(task.preprocess(images), size))
+
     def compile(self, task: "Classifier", steps_per_epoch: int) -> None:
         """Gives a task the recipe's optimizer, schedule and loss.
 
@@ -135,7 +155,7 @@ class Recipe:
         """
         import keras
 
-        from dlcv_tf import optimizers
+        from dlcv_tf import losses, optimizers
 
         schedule = optimizers.OneCycle(self.learning_rate, self.epochs * steps_per_epoch)
         optimizer = keras.optimizers.SGD(
@@ -144,4 +164,5 @@ class Recipe:
         optimizer.exclude_from_weight_decay(
             [v for v in task.trainable_variables if len(v.shape) == 1]
         )
-        task.compile(optimizer)
+        loss = losses.SmoothedCrossentropy(self.label_smoothing) if self.label_smoothing else None
+        task.compile(optimizer, loss)

@@ -116,6 +116,7 @@ def run(
         train_set, num_examples, recipe.batch_size, recipe.seed, recipe.augmentations
     )
     task = recipe.task(info)
+    recipe.initialize(task, train_set)
     recipe.compile(task, batches.steps_per_epoch)
     checkpoint = directory / "checkpoint.npz"
     directory.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from dlcv_tf.data.pipeline import TrainingBatches
 from dlcv_tf.errors import InputError
+from dlcv_tf.train import kernels
 from dlcv_tf.train.checkpoints import Checkpoints, Progress
 
 CHECKPOINT_SECONDS = 60.0
@@ -130,7 +131,8 @@ def _compiled_step(model: keras.Model, element_spec) -> Callable:
 
     @tf.function(input_signature=[element_spec], reduce_retracing=True)
     def train_step(batch):
-        return model.train_step(batch)
+        with kernels.fused(model):
+            return model.train_step(batch)
 
     return train_step
 
