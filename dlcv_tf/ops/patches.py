@@ -7,7 +7,7 @@ from dlcv_tf.errors import InputError
 
 
 def whitening_filters(images, size: int, epsilon: float = 5e-4) -> np.ndarray:
-    """Returns convolution filters whose answers to these pictures are uncorrelated and of unit size.
+    """Returns convolution filters whose answers to these pictures are uncorrelated, of unit size.
 
     They are the principal axes of all `size` x `size` patches, each divided by the square root of
     its variance, and then the same negated, so that a ReLU behind them loses nothing.
