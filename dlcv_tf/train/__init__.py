@@ -5,6 +5,7 @@ import importlib
 _MEMBERS = {
     "train": "loop",
     "NonFiniteError": "loop",
+    "Variant": "steps",
     "Checkpoints": "checkpoints",
     "read_progress": "checkpoints",
 }

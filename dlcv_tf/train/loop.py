@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from dlcv_tf.data.pipeline import TrainingBatches
 from dlcv_tf.errors import InputError
-from dlcv_tf.train import kernels
+from dlcv_tf.train import steps
 from dlcv_tf.train.checkpoints import Checkpoints, Progress
 
 CHECKPOINT_SECONDS = 60.0
@@ -30,6 +30,7 @@ def train(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     checkpoint: str | pathlib.Path | None = None,
     resume: bool = False,
+    variant: steps.Variant = steps.DEFAULT,
     verbose: int = 1,
 ) -> dict[str, list[float]]:
     """Trains a compiled model, and goes on exactly where an interrupted run was.
@@ -48,6 +49,9 @@ def train(
             is honoured. A callback's own state is not part of the checkpoint.
         checkpoint: file to save the state in.
         resume: go on from the checkpoint.
+        variant: how steps are carried out; whole batches by fused kernels as they stand, the
+            fastest for network and machine by `tuning.choose`. A resumed run ends bit for bit as an
+            uninterrupted one only with the variant it began with.
         verbose: 1 shows Keras's progress bar, 0 nothing.
 
     Returns:
@@ -77,26 +81,29 @@ def train(
     )
     history = {name: list(values) for name, values in progress.history.items()}
     stream = batches.stream(epochs, progress.epoch, progress.step)
-    run_step = _compiled_step(model, stream.element_spec)
+    take_steps = steps.compiled(model, stream.element_spec, variant)
     iterator = iter(stream)
     model.stop_training = False
     saver = _Saver(checkpoints, progress.seconds)
     keras_callbacks.on_train_begin()
     for epoch in range(progress.epoch, epochs):
-        first_step = progress.step if epoch == progress.epoch else 0
-        if first_step == 0:
+        step = progress.step if epoch == progress.epoch else 0
+        if step == 0:
             model.reset_metrics()
         keras_callbacks.on_epoch_begin(epoch)
         # A checkpoint after the last step of an epoch has that epoch's logs in its metrics alone.
-        logs = _numbers(model.get_metrics_result()) if first_step else {}
-        for step in range(first_step, batches.steps_per_epoch):
+        logs = _numbers(model.get_metrics_result()) if step else {}
+        while step < batches.steps_per_epoch:
+            count = min(variant.steps_per_call, batches.steps_per_epoch - step)
             keras_callbacks.on_train_batch_begin(step)
-            logs = _take_step(run_step, next(iterator), epoch, step)
-            _check_finite({"loss": logs["loss"]}, epoch, step, checkpoints)
-            keras_callbacks.on_train_batch_end(step, logs)
+            logs, good = _take(take_steps, iterator, count, epoch, step)
+            if good < count:
+                _check_finite({"loss": logs["loss"]}, epoch, step + good, checkpoints)
+            step += count
+            keras_callbacks.on_train_batch_end(step - 1, logs)
             if saver.is_due():
-                _check_finite(_weights(model), epoch, step, checkpoints)
-                saver.save(epoch, step + 1, history)
+                _check_finite(_weights(model), epoch, step - 1, checkpoints)
+                saver.save(epoch, step, history)
         if validation is not None:
             logs |= {f"val_{name}": value for name, value in evaluate(model, validation).items()}
         logs["learning_rate"] = float(model.optimizer.learning_rate)
@@ -126,21 +133,14 @@ def _build(model: keras.Model, batches: TrainingBatches) -> None:
     model.optimizer.build(model.trainable_variables)
 
 
-def _compiled_step(model: keras.Model, element_spec) -> Callable:
-    """Returns the training step as one traced graph."""
+def _take(take_steps: Callable, iterator, count: int, epoch: int, step: int):
+    """Returns the logs of the last step as numbers, and the number of steps with a finite loss.
 
-    @tf.function(input_signature=[element_spec], reduce_retracing=True)
-    def train_step(batch):
-        with kernels.fused(model):
-            return model.train_step(batch)
-
-    return train_step
-
-
-def _take_step(run_step: Callable, batch, epoch: int, step: int) -> dict[str, float]:
-    """Returns the logs of a step as numbers; a label outside the classes is said to be one."""
+    A label outside the classes is said to be one.
+    """
     try:
-        return _numbers(run_step(batch))
+        logs, good = take_steps(iterator, tf.constant(count))
+        return _numbers(logs), int(good)
     except tf.errors.InvalidArgumentError as error:
         found = re.search(r"label value of (-?\d+) .*?valid range of (\[[^)]*\))", str(error))
         if not found:

@@ -1,0 +1,88 @@
+"""How training steps are carried out: one compiled function that takes one or many of them."""
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from dlcv_tf.train import kernels, split
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """A way to carry out a training step; all give the same numbers, to rounding.
+
+    Args:
+        parts: parts of the batch that run side by side, see `split`; 1 for the whole batch.
+        threads: threads inside one operation; None for all cores.
+        xla: compile the step with XLA.
+        steps_per_call: training steps in one call of the graph; callbacks are called once for all
+            of them, as with Keras's `steps_per_execution`.
+    """
+
+    parts: int = 1
+    threads: int | None = None
+    xla: bool = False
+    steps_per_call: int = 1
+
+    def __str__(self):
+        ways = [
+            f"the batch in {self.parts} parts" if self.parts > 1 else "whole batch",
+            f"{self.threads} thread(s) an operation" if self.threads else "all cores an operation",
+            "XLA" if self.xla else "fused kernels",
+        ]
+        return ", ".join(ways)
+
+    def use_threads(self) -> None:
+        """Sets TensorFlow's thread counts, for this process and before its first operation."""
+        if self.threads is not None:
+            tf.config.threading.set_intra_op_parallelism_threads(self.threads)
+            tf.config.threading.set_inter_op_parallelism_threads(os.cpu_count())
+
+
+DEFAULT = Variant()
+
+
+def compiled(model: keras.Model, element_spec, variant: Variant) -> Callable:
+    """Returns a function that takes training steps, as one traced graph.
+
+    Args:
+        model: compiled and built model.
+        element_spec: of the batches.
+        variant: how.
+
+    Returns:
+        Function of an iterator over batches and a number of steps (int32 tensor). It returns the
+        logs of the last step, and how many of the steps came before the first whose loss was not
+        finite: all of them where there was none.
+    """
+
+    @tf.function(input_signature=[element_spec], autograph=False, jit_compile=variant.xla or None)
+    def step(batch):
+        with contextlib.ExitStack() as stack:
+            if not variant.xla:  # it fuses by itself, and knows no kernels for updates
+                stack.enter_context(kernels.fused(model))
+            if variant.parts > 1:
+                stack.enter_context(split.batch(model, variant.parts))
+            return model.train_step(batch)
+
+    one_step = step.get_concrete_function()
+    names = sorted(one_step.structured_outputs)
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def take_steps(iterator, count):
+        def body(number, good, _):
+            logs = one_step(next(iterator))
+            is_good = tf.math.is_finite(logs["loss"]) & tf.equal(good, number)
+            values = [tf.cast(logs[name], tf.float32) for name in names]
+            return number + 1, good + tf.cast(is_good, tf.int32), values
+
+        none = [tf.constant(0.0)] * len(names)
+        start = (tf.constant(0), tf.constant(0), none)
+        _, good, values = tf.while_loop(lambda number, *_: number < count, body, start)
+        return dict(zip(names, values, strict=True)), good
+
+    return take_steps
