@@ -43,6 +43,26 @@ def changes(texts: Sequence[str], values) -> dict:
     return found
 
 
+def taken(texts: Sequence[str], key: str, values: Sequence[str]) -> tuple[str, list[str]]:
+    """Returns the value that one key has among `key=value` texts, and the other texts.
+
+    Args:
+        texts: `"key=value"` each.
+        key: the key to take out.
+        values: what it may be; the first where it is not given.
+
+    Raises:
+        InputError: another value, or the key given twice.
+    """
+    own = [text for text in texts if text.partition("=")[0] == key]
+    others = [text for text in texts if text not in own]
+    value = own[0].partition("=")[2] if own else values[0]
+    if value not in values or len(own) > 1:
+        expected = " or ".join(f"{key}={each}" for each in values)
+        raise InputError(f"got {' '.join(own)}, expected {expected}")
+    return value, others
+
+
 def refuse_changes(texts: Sequence[str], option: str, reason: str) -> None:
     """Raises an InputError if there are `key=value` texts where an option allows none.
 

@@ -8,7 +8,9 @@ from dlcv_tf.cli import arguments, console
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the verb's options."""
     parser.add_argument("recipe", help="a recipe's name; dlcv list recipes shows them")
-    parser.add_argument("changes", nargs="*", metavar="key=value", help="values to change")
+    parser.add_argument(
+        "changes", nargs="*", metavar="key=value", help="values to change, tune=off"
+    )
     parser.add_argument("--run", metavar="DIR", help="run directory (default: runs/RECIPE/DATE-N)")
     parser.add_argument(
         "--resume", action="store_true", help="go on with --run, or with the recipe's newest run"
@@ -27,7 +29,8 @@ def run(options: argparse.Namespace) -> int:
     from dlcv_tf import recipes
 
     recipe = recipes.get(options.recipe)
-    recipe = recipe.replace(**arguments.changes(options.changes, recipe))
+    tune, changes = arguments.taken(options.changes, "tune", ("on", "off"))
+    recipe = recipe.replace(**arguments.changes(changes, recipe))
     with console.tensorflow_quietly():
         from dlcv_tf.recipes import run as runs
     root = "runs/smoke" if options.smoke else "runs"  # a smoke run is nobody's newest run
@@ -44,6 +47,7 @@ def run(options: argparse.Namespace) -> int:
             directory,
             resume=options.resume,
             smoke=options.smoke,
+            tune=tune == "on",
             download=options.download,
             verbose=0 if options.json else 1,
         )

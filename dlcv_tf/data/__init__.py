@@ -15,6 +15,7 @@ DATASETS = {
 
 _MEMBERS = {
     "load": "sets",
+    "describe": "sets",
     "Info": "info",
     "Preprocess": "preprocess",
     "TrainingBatches": "pipeline",

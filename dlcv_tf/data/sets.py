@@ -72,6 +72,35 @@ def load(
     return dataset, Info(name, split, class_names, num_examples, image_shape)
 
 
+def describe(
+    name: str,
+    split: str = "train",
+    *,
+    image_size: tuple[int, int] | None = None,
+    channels: int | None = None,
+    data_dir: str | None = None,
+) -> Info:
+    """Returns what `load` would say of a split, without reading the pictures of a folder.
+
+    Args:
+        name: as for `load`, and so the others.
+        split: as for `load`.
+        image_size: as for `load`.
+        channels: as for `load`.
+        data_dir: as for `load`.
+
+    Raises:
+        InputError: as `load`.
+    """
+    if not name.startswith("folder:"):
+        options = {"image_size": image_size, "channels": channels, "data_dir": data_dir}
+        return load(name, split, **options)[1]
+    _check_split(name, split)
+    found = folder.listing(name.removeprefix("folder:"), split)
+    shape = (*(image_size or FOLDER_SIZE), channels or 3)
+    return Info(name, split, found.labels, len(found.files), shape)
+
+
 def from_arrays(images: np.ndarray, labels: np.ndarray) -> tf.data.Dataset:
     """Returns pictures in memory as a dataset.
 

@@ -97,19 +97,26 @@ class Recipe:
         """Returns one split as `data.load` does, at the recipe's picture size."""
         from dlcv_tf import data
 
+        return data.load(
+            *self._of_data(split), **self._pictures(), data_dir=data_dir, download=download
+        )
+
+    def describe(self, split: str, *, data_dir: str | None = None) -> "Info":
+        """Returns the facts about one split as `data.describe` does."""
+        from dlcv_tf import data
+
+        return data.describe(*self._of_data(split), **self._pictures(), data_dir=data_dir)
+
+    def _of_data(self, split: str) -> tuple[str, str]:
         if not self.data:
             raise InputError(
                 f"the recipe {self.name} needs your pictures: add data=folder:PATH "
                 "(one folder per class)"
             )
-        return data.load(
-            self.data,
-            split,
-            image_size=self.image_size,
-            channels=self.channels,
-            data_dir=data_dir,
-            download=download,
-        )
+        return self.data, split
+
+    def _pictures(self) -> dict:
+        return {"image_size": self.image_size, "channels": self.channels}
 
     def task(self, info: "Info") -> "Classifier":
         """Returns the untrained classifier for a data set.

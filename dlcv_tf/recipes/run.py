@@ -1,21 +1,25 @@
 """Runs: a recipe carried out in a directory, resumable, and read back for evaluation and export.
 
-A run directory holds `recipe.json`, `checkpoint.npz` (the exact state), `tensorboard/`, and when it
-is finished `task.keras`, `history.json` and `metrics.json`.
+A run directory holds `recipe.json`, `variant.json` (how steps are carried out), `checkpoint.npz`
+(the exact state), `tensorboard/`, and when it is finished `task.keras`, `history.json` and
+`metrics.json`.
 """
 
 import dataclasses
 import datetime
+import functools
 import json
 import pathlib
 import sys
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from dlcv_tf import data, train
 from dlcv_tf.errors import InputError
 from dlcv_tf.recipes.recipe import Recipe
+from dlcv_tf.train import tuning
 
 SMOKE_EXAMPLES = 256
 
@@ -60,12 +64,33 @@ def make_reproducible(seed: int) -> None:
     tf.config.experimental.enable_op_determinism()
 
 
+def trial(recipe: Recipe, data_dir: str | None = None) -> tuple[keras.Model, tuple]:
+    """Returns a recipe's compiled task and a batch of random pictures, for `tuning.choose`."""
+    make_reproducible(recipe.seed)
+    info = recipe.describe(recipe.train_split, data_dir=data_dir)
+    task = recipe.task(info)
+    recipe.compile(task, steps_per_epoch=1000)
+    random = np.random.default_rng(recipe.seed)
+    count = min(recipe.batch_size, info.num_examples)
+    images = random.integers(0, 256, (count, *info.image_shape), np.uint8)
+    return task, (images, random.integers(0, info.num_classes, count))
+
+
+def choose_variant(recipe: Recipe, data_dir: str | None = None) -> tuning.Choice:
+    """Returns the fastest way on this machine to carry out the recipe's training steps."""
+    names = ("data", "network", "network_options", "image_size", "channels", "batch_size")
+    subject = {name: getattr(recipe, name) for name in names}
+    build = functools.partial(trial, recipe, data_dir)
+    return tuning.choose(build, subject, say=lambda text: print(text, file=sys.stderr, flush=True))
+
+
 def run(
     recipe: Recipe,
     directory: str | pathlib.Path,
     *,
     resume: bool = False,
     smoke: bool = False,
+    tune: bool = False,
     data_dir: str | None = None,
     download: bool = False,
     verbose: int = 1,
@@ -77,6 +102,8 @@ def run(
         directory: of the run.
         resume: go on with the run in the directory.
         smoke: use a few hundred examples and one epoch, to see that all of it works.
+        tune: find the fastest variant of the training step first, by a trial of some seconds, and
+            keep it for resuming; needs a process in which TensorFlow has run nothing yet.
         data_dir: as for `data.load`.
         download: as for `data.load`.
         verbose: 1 shows the progress bar, 0 nothing.
@@ -98,6 +125,8 @@ def run(
         )
     elif smoke:
         recipe = recipe.smoke()
+    choice = _choice(recipe, directory, resume, tune and not smoke, data_dir)
+    choice.variant.use_threads()
     make_reproducible(recipe.seed)
     load = {"data_dir": data_dir, "download": download}
     train_set, info = recipe.load(recipe.train_split, **load)
@@ -122,6 +151,7 @@ def run(
     directory.mkdir(parents=True, exist_ok=True)
     if not resume:  # a run keeps its recipe, also on a full disk
         (directory / "recipe.json").write_text(json.dumps(dataclasses.asdict(recipe), indent=1))
+        tuning.write_choice(choice, directory / "variant.json")
     history = train.train(
         task,
         batches,
@@ -130,6 +160,7 @@ def run(
         callbacks=[keras.callbacks.TensorBoard(directory / "tensorboard", write_graph=False)],
         checkpoint=checkpoint,
         resume=resume,
+        variant=choice.variant,
         verbose=verbose,
     )
     test = task.evaluate(data.evaluation_batches(test_set), return_dict=True, verbose=0)
@@ -148,6 +179,20 @@ def run(
     (directory / "history.json").write_text(json.dumps(history, indent=1))
     (directory / "metrics.json").write_text(json.dumps(metrics, indent=1))
     return metrics
+
+
+def _choice(
+    recipe: Recipe, directory: pathlib.Path, resume: bool, tune: bool, data_dir: str | None
+) -> tuning.Choice:
+    """Returns the variant to train with, and says what was chosen and why."""
+    kept = directory / "variant.json"
+    if resume and kept.exists():
+        return tuning.read_choice(kept)
+    if resume or not tune:
+        return tuning.Choice(tuning.DEFAULT, {}, "not tuned")
+    choice = choose_variant(recipe, data_dir)
+    print(f"training step: {choice.variant} ({choice.reason})", file=sys.stderr, flush=True)
+    return choice
 
 
 def load_task(directory: str | pathlib.Path) -> keras.Model:

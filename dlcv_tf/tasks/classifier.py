@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from dlcv_tf.data.preprocess import Preprocess
 from dlcv_tf.errors import InputError
+from dlcv_tf.train import kernels
 
 TOP = 5  # answers name the five likeliest classes, or all where there are fewer
 
@@ -91,6 +92,10 @@ class Classifier(keras.Model):
         """Compiles a loaded task as the saved one was; Keras asks for it beside `compile`."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
+
+    def train_step(self, data):
+        with kernels.fused(self):  # here, so that plain `fit` has them too
+            return super().train_step(data)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         return super().compute_loss(x, y, y_pred["logits"], sample_weight, training)

@@ -6,6 +6,7 @@ _MEMBERS = {
     "train": "loop",
     "NonFiniteError": "loop",
     "Variant": "steps",
+    "choose": "tuning",
     "Checkpoints": "checkpoints",
     "read_progress": "checkpoints",
 }

@@ -61,7 +61,7 @@ def train(
         NonFiniteError: the loss or a weight is not finite; says at which step, and what to try.
         InputError: nothing to resume, or another model's checkpoint.
     """
-    _build(model, batches)
+    steps.make_variables(model, batches.stream(1).element_spec)
     checkpoints = Checkpoints(checkpoint, model) if checkpoint else None
     progress = Progress()
     if resume:
@@ -121,16 +121,6 @@ def train(
 def evaluate(model: keras.Model, batches: tf.data.Dataset) -> dict[str, float]:
     """Returns the loss and metrics of a compiled model over batched data."""
     return _numbers(model.evaluate(batches, return_dict=True, verbose=0))
-
-
-def _build(model: keras.Model, batches: TrainingBatches) -> None:
-    """Makes every variable, also those that Keras makes in the first step only.
-
-    A checkpoint needs all of them before that step; Keras has no public call for the metrics' ones.
-    """
-    specs = batches.stream(1).element_spec
-    model._symbolic_build(data_batch=[tf.zeros(spec.shape, spec.dtype) for spec in specs])
-    model.optimizer.build(model.trainable_variables)
 
 
 def _take(take_steps: Callable, iterator, count: int, epoch: int, step: int):

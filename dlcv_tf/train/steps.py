@@ -8,6 +8,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from dlcv_tf.errors import InputError
 from dlcv_tf.train import kernels, split
 
 
@@ -31,19 +32,42 @@ class Variant:
     def __str__(self):
         ways = [
             f"the batch in {self.parts} parts" if self.parts > 1 else "whole batch",
-            f"{self.threads} thread(s) an operation" if self.threads else "all cores an operation",
-            "XLA" if self.xla else "fused kernels",
+            f"{self.threads or 'all'} thread(s) an operation",
         ]
-        return ", ".join(ways)
+        return ", ".join([*ways, "XLA"] if self.xla else ways)
 
     def use_threads(self) -> None:
-        """Sets TensorFlow's thread counts, for this process and before its first operation."""
-        if self.threads is not None:
+        """Sets TensorFlow's thread counts, for this process and before its first operation.
+
+        Raises:
+            InputError: TensorFlow has run something already, with other thread counts.
+        """
+        if self.threads is None:
+            return
+        try:
             tf.config.threading.set_intra_op_parallelism_threads(self.threads)
             tf.config.threading.set_inter_op_parallelism_threads(os.cpu_count())
+        except RuntimeError as error:
+            raise InputError(
+                f"got a process in which TensorFlow runs already, expected a new one to train with "
+                f"{self}: use dlcv train"
+            ) from error
 
 
 DEFAULT = Variant()
+
+
+def make_variables(model: keras.Model, element_spec) -> None:
+    """Makes every variable of a compiled model, also those that Keras makes in the first step only.
+
+    A checkpoint needs all of them before that step; Keras has no public call for the metrics' ones.
+
+    Args:
+        model: compiled model.
+        element_spec: of the batches.
+    """
+    model._symbolic_build(data_batch=[tf.zeros(spec.shape, spec.dtype) for spec in element_spec])
+    model.optimizer.build(model.trainable_variables)
 
 
 def compiled(model: keras.Model, element_spec, variant: Variant) -> Callable:
@@ -63,8 +87,7 @@ def compiled(model: keras.Model, element_spec, variant: Variant) -> Callable:
     @tf.function(input_signature=[element_spec], autograph=False, jit_compile=variant.xla or None)
     def step(batch):
         with contextlib.ExitStack() as stack:
-            if not variant.xla:  # it fuses by itself, and knows no kernels for updates
-                stack.enter_context(kernels.fused(model))
+            stack.enter_context(kernels.fused(model))
             if variant.parts > 1:
                 stack.enter_context(split.batch(model, variant.parts))
             return model.train_step(batch)
