@@ -30,11 +30,9 @@ class Variant:
     steps_per_call: int = 1
 
     def __str__(self):
-        ways = [
-            f"the batch in {self.parts} parts" if self.parts > 1 else "whole batch",
-            f"{self.threads or 'all'} thread(s) an operation",
-        ]
-        return ", ".join([*ways, "XLA"] if self.xla else ways)
+        cores = {None: "all cores", 1: "one core"}.get(self.threads, f"{self.threads} cores")
+        ways = [f"batch in {self.parts} parts" if self.parts > 1 else "whole batch"]
+        return ", ".join([*ways, f"{cores} per operation", *(["XLA"] if self.xla else [])])
 
     def use_threads(self) -> None:
         """Sets TensorFlow's thread counts, for this process and before its first operation.
