@@ -14,6 +14,7 @@ import time
 
 BATCH = 128
 SHAPES = ((32, 16), (16, 32), (8, 64), (32, 64), (16, 256))  # side, channels of a 3x3 convolution
+CONVOLUTIONS = ("forward", "forward by im2col", "input", "filter")
 WARM_UP, REPEATS = 5, 30
 
 
@@ -59,8 +60,15 @@ def tensorflow_calls(parts: int):
                 x=x, scale=ones, offset=ones, mean=nothing, variance=nothing, is_training=True
             ).y
 
+        def im2col(x, kernel=kernel, channels=channels):
+            columns = tf.image.extract_patches(x, [1, 3, 3, 1], [1] * 4, [1] * 4, "SAME")
+            return tf.matmul(
+                tf.reshape(columns, (-1, 9 * channels)), tf.reshape(kernel, (-1, channels))
+            )
+
         operations = {
             "forward": forward,
+            "forward by im2col": im2col,
             "input": of_input,
             "filter": of_filter,
             "batch norm": norm,
@@ -119,9 +127,7 @@ def main() -> None:
         found = []
         for name, call in calls.items():
             spent = max(milliseconds(call) - idle, 1e-3)
-            speed = (
-                f" ({1000 * giga / spent:.0f})" if name in ("forward", "input", "filter") else ""
-            )
+            speed = f" ({1000 * giga / spent:.0f})" if name in CONVOLUTIONS else ""
             found.append(f"{name} {spent:.2f}{speed}")
         print(f"{side}x{side}x{channels}: " + ", ".join(found), flush=True)
 

@@ -7,11 +7,11 @@ from dlcv_tf.cli import tables
 BUSY = 0.5  # load from which on the figures are not to be trusted
 
 TRAINING = {
-    "ours": "dlcv train: own loop, deterministic ops",
-    "plain": "Keras fit, as a user writes it",
-    "torch eager": "PyTorch 2.13",
-    "torch channels_last": "PyTorch 2.13, channels-last",
-    "torch compile": "PyTorch 2.13, channels-last, compiled",
+    "ours": "our loop",
+    "plain": "Keras fit",
+    "torch eager": "PyTorch",
+    "torch channels_last": "PyTorch channels-last",
+    "torch compile": "PyTorch compiled",
 }
 RUNTIMES = {
     "onnx": "ONNX Runtime",
@@ -26,6 +26,7 @@ def print_machine(results: dict) -> None:
     """Prints date, machine and versions, and a warning where the machine is not idle."""
     facts = results["machine"]
     print(f"{results['date']}  {facts['cpu']}, {facts['cores']} cores, {facts['system']}")
+    print(f"NumPy's sgemm: {facts['sgemm_gflops']:.0f} GFLOP/s")
     found = {"python": facts["python"]} | results["versions"]
     print(", ".join(f"{name} {version}" for name, version in found.items()))
     if facts["load_before"] > BUSY:
@@ -36,25 +37,68 @@ def print_machine(results: dict) -> None:
     sys.stdout.flush()
 
 
-def print_training(training: dict) -> None:
-    """Prints the table of training speeds."""
-    rows = [
-        (
-            name,
-            entry["what"],
-            f"{entry['pictures_per_second']:.0f}",
-            f"{min(entry['rounds']):.0f} - {max(entry['rounds']):.0f}",
-            f"{entry['cores_busy']:.2f}",
-            f"{entry['ours_to_this']:.2f}",
-        )
-        for name, entry in training["variants"].items()
-    ]
-    rows += [(name, TRAINING[name], *["not run"] * 4) for name in training["failed"]]
-    batch_size = training["variants"]["ours"]["facts"]["batch_size"]
-    pictures = training["pictures"].partition(" (")[0]  # without why they are random ones
-    title = f"Training of ResNet-20, batch {batch_size}, on {pictures}"
-    header = ("variant", "what", "pictures/s", "rounds", "cores busy", "ours / this")
+def print_training(training: dict, expected: float) -> None:
+    """Prints the table of training speeds, and that of the verdicts.
+
+    Args:
+        training: the networks measured.
+        expected: what ours has to do of the plain fit's speed.
+    """
+    rows = []
+    for name, network in training["networks"].items():
+        titles = [name, f"batch {network['batch_size']}", network["unit"]]
+        lines = [training_row(entry) for entry in network["variants"].values()]
+        lines += [(TRAINING[variant], "not run", *[""] * 6) for variant in network["failed"]]
+        titles += [""] * (len(lines) - len(titles) + 1)  # and an empty row between networks
+        lines += [("",) * 8] * (len(titles) - len(lines))
+        rows += [(title, *line) for title, line in zip(titles, lines, strict=True)]
+    header = (
+        "network",
+        "variant",
+        "per s",
+        "spread",
+        "GFLOP/s",
+        "sgemm",
+        "cores",
+        "start",
+        "ratio",
+    )
+    title = (
+        "Training: pictures or tokens per second, their spread over the rounds; share of sgemm's\n"
+        "GFLOP/s; cores busy; start to the end of the first step; ratio of our speed to this one's"
+    )
     tables.print_table(title, header, rows)
+    rows = []
+    for name, network in training["networks"].items():
+        ratios = {v: entry["ours_to_this"] for v, entry in network["variants"].items()}
+        plain = ratios["plain"]
+        torch = [ratio for v, ratio in ratios.items() if v.startswith("torch")]
+        rows.append(
+            (
+                name,
+                network["what"],
+                "PASSED" if plain >= expected else "FAILED",
+                f"{plain:.2f}",
+                f"{min(torch):.2f}" if torch else "not run",
+            )
+        )
+    header = ("network", "what", "verdict", "ours / Keras fit", "ours / best PyTorch")
+    tables.print_table("Our training beside the others", header, rows)
+
+
+def training_row(entry: dict) -> tuple[str, ...]:
+    """Returns the figures of one variant as texts."""
+    spread = (max(entry["rounds"]) - min(entry["rounds"])) / entry["per_second"]
+    return (
+        entry["what"],
+        f"{entry['per_second']:,.0f}",
+        f"{spread:.0%}",
+        f"{entry['gflops']:.1f}",
+        f"{entry['of_sgemm']:.0%}",
+        f"{entry['cores_busy']:.2f}",
+        f"{entry['facts']['start_seconds']:.0f} s",
+        f"{entry['ours_to_this']:.2f}",
+    )
 
 
 def print_inference(inference: dict | None) -> None:

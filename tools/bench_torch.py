@@ -3,6 +3,8 @@
 bench_torch.py WORKLOAD eager FILE             PyTorch as it comes
 bench_torch.py WORKLOAD channels_last FILE     pictures and weights in channels-last order
 bench_torch.py WORKLOAD compile FILE           channels-last, through torch.compile
+
+Networks without convolutions have no channels-last order.
 """
 
 import argparse
@@ -65,8 +67,8 @@ def main() -> None:
     channel = Channel()
     stream = batches(workload, *examples(workload, options.file))
     model = NETWORKS[options.workload]()
-    pictures = not workload.vocabulary
-    if pictures and options.variant != "eager":
+    channels_last = workload.convolutional and options.variant != "eager"
+    if channels_last:
         model = model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(
         model.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=5e-4
@@ -80,7 +82,7 @@ def main() -> None:
     run = torch.compile(model) if options.variant == "compile" else model
     for _ in channel.steps(**facts):
         inputs, targets = next(stream)
-        if pictures and options.variant != "eager":
+        if channels_last:
             inputs = inputs.to(memory_format=torch.channels_last)
         optimizer.zero_grad()
         functional.cross_entropy(run(inputs), targets).backward()

@@ -1,33 +1,43 @@
-"""Worker of `tools/bench.py`: trains ResNet-20 on CIFAR-10 with our loop or with a plain Keras fit.
+"""Worker of `tools/bench.py`: trains a network with our loop or with a plain Keras fit.
 
-bench_training.py pictures FILE     writes the training pictures that all variants share
-bench_training.py ours FILE         what `dlcv train cifar10_resnet20` does
-bench_training.py plain FILE        the same network as a user of Keras writes it
+bench_training.py pictures FILE         writes the CIFAR pictures that all variants share
+bench_training.py WORKLOAD ours FILE    our loop; for resnet20 what `dlcv train` does
+bench_training.py WORKLOAD plain FILE   the same network as a user of Keras writes it
 """
 
 import argparse
+import functools
 import sys
 import tempfile
 
 import keras
 import numpy as np
 import tensorflow as tf
+from bench_macs import macs
+from bench_networks import NETWORKS
 from bench_worker import Channel
-from keras import layers, ops
+from bench_workloads import WORKLOADS, examples
 
 from dlcv_tf import data, recipes, train
 from dlcv_tf.data import sets
 from dlcv_tf.errors import InputError
 from dlcv_tf.recipes import run as runs
+from dlcv_tf.train import tuning
 
 RECIPE = "cifar10_resnet20"
+RECIPE_WORKLOAD = "resnet20"
 RANDOM_PICTURES = 49_000  # as many as the recipe's training split
 IMAGE_SHAPE = (32, 32, 3)
 CLASSES = 10
 
+EPOCHS = 10_000  # more than there is time for: the end is where the benchmark's requests end
+
 
 class Blocks(keras.callbacks.Callback):
-    """Lets a training go on step by step as the benchmark asks for it.
+    """Lets a training go on call by call as the benchmark asks for it.
+
+    A call may be several steps: its number is the first of them, and tells how many the call
+    before it had.
 
     It has no method for the end of a batch: one such callback makes `fit` call all of them, the
     progress bar too, in the training thread, which a plain `fit` does not.
@@ -39,10 +49,16 @@ class Blocks(keras.callbacks.Callback):
     def __init__(self, steps):
         super().__init__()
         self._steps = steps
+        self._last = None
 
     def on_train_batch_begin(self, batch, logs=None):
+        done = None  # at the very first call
+        if self._last is not None:
+            epoch = self.params["steps"]
+            done = (batch - self._last) % epoch or epoch
+        self._last = batch
         try:
-            next(self._steps)
+            self._steps.send(done)
         except StopIteration:
             sys.exit()
 
@@ -65,12 +81,58 @@ def write_pictures(path: str) -> str:
     return source
 
 
-def ours(path: str, channel: Channel) -> None:
-    """Trains as `dlcv train` does.
+def tuned(name: str, path: str) -> dict:
+    """Chooses the fastest way of ours to train a workload on this machine.
+
+    Called before TensorFlow does anything, since numbers of threads can be set only then.
+
+    Args:
+        name: of the workload.
+        path: the pictures' file.
+
+    Returns:
+        Options for `train.train`.
+    """
+    recipe = recipes.get(RECIPE)
+    if name == "resnet20":
+        choice = runs.choose_variant(recipe)
+    if name != "resnet20" or not choice.milliseconds:  # or CIFAR-10 is not there
+        build = functools.partial(trial, name, path)
+        choice = tuning.choose(build, {"bench": name}, say=lambda text: print(text, flush=True))
+    print(f"{choice.variant}: {choice.reason}", flush=True)
+    choice.variant.use_threads()
+    return {"variant": choice.variant}
+
+
+def trial(name: str, path: str) -> tuple[keras.Model, tuple]:
+    """Returns a workload's compiled network and a batch, for `tuning.choose`."""
+    workload = WORKLOADS[name]
+    inputs, targets = examples(workload, path)
+    return compiled(name), (inputs[: workload.batch_size], targets[: workload.batch_size])
+
+
+def ours(name: str, path: str, channel: Channel) -> None:
+    """Trains with our loop.
 
     Only the checkpoint of every minute is left out: with the other variants' blocks between its
     own, it would weigh several times what it does in a training.
     """
+    options = tuned(name, path)
+    with tempfile.TemporaryDirectory() as logs:
+        callbacks = []
+        if name == RECIPE_WORKLOAD:
+            model, batches = recipe_training(path)
+            callbacks.append(keras.callbacks.TensorBoard(logs, write_graph=False))
+        else:
+            model, batches = loop_training(name, path)
+        chosen = {option: repr(value) for option, value in options.items()}
+        steps = channel.steps(**facts(model, batches.batch_size), options=chosen)
+        callbacks.append(Blocks(steps))
+        train.train(model, batches, epochs=EPOCHS, callbacks=callbacks, **options)
+
+
+def recipe_training(path: str) -> tuple[keras.Model, data.TrainingBatches]:
+    """Returns the compiled task and the batches of `dlcv train cifar10_resnet20`."""
     recipe = recipes.get(RECIPE)
     runs.make_reproducible(recipe.seed)
     try:
@@ -85,31 +147,39 @@ def ours(path: str, channel: Channel) -> None:
     )
     task = recipe.task(info)
     recipe.compile(task, batches.steps_per_epoch)
-    steps = channel.steps(parameters=num_parameters(task), batch_size=recipe.batch_size)
-    with tempfile.TemporaryDirectory() as logs:
-        tensorboard = keras.callbacks.TensorBoard(logs, write_graph=False)
-        train.train(task, batches, epochs=recipe.epochs, callbacks=[tensorboard, Blocks(steps)])
+    return task, batches
 
 
-def plain(path: str, channel: Channel) -> None:
+def loop_training(name: str, path: str) -> tuple[keras.Model, data.TrainingBatches]:
+    """Returns the network of the plain fit, and its examples in our batches."""
+    workload = WORKLOADS[name]
+    inputs, targets = examples(workload, path)
+    dataset = tf.data.Dataset.from_tensor_slices((inputs, targets))
+    return compiled(name), data.TrainingBatches(dataset, len(inputs), workload.batch_size)
+
+
+def plain(name: str, path: str, channel: Channel) -> None:
     """Trains as a script with Keras layers, `tf.data`, `compile` and `fit` does."""
-    batch_size = recipes.get(RECIPE).batch_size
-    stored = np.load(path)
-    dataset = (
-        tf.data.Dataset.from_tensor_slices((stored["images"], stored["labels"]))
-        .shuffle(len(stored["labels"]))
-        .map(plain_augment, num_parallel_calls=tf.data.AUTOTUNE)
-        .batch(batch_size, drop_remainder=True)
-        .prefetch(tf.data.AUTOTUNE)
-    )
-    model = plain_network()
+    workload = WORKLOADS[name]
+    inputs, targets = examples(workload, path)
+    dataset = tf.data.Dataset.from_tensor_slices((inputs, targets)).shuffle(len(inputs))
+    if workload.augmented:
+        dataset = dataset.map(plain_augment, num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = dataset.batch(workload.batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+    model = compiled(name)
+    steps = channel.steps(**facts(model, workload.batch_size), macs=macs(model))
+    model.fit(dataset, epochs=EPOCHS, callbacks=[Blocks(steps)])
+
+
+def compiled(name: str) -> keras.Model:
+    """Returns a workload's Keras network, compiled as PyTorch's twin is."""
+    model = NETWORKS[name]()
     model.compile(
-        keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True, weight_decay=5e-4),
+        keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True, weight_decay=5e-4),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
-    steps = channel.steps(parameters=num_parameters(model), batch_size=batch_size)
-    model.fit(dataset, epochs=10, callbacks=[Blocks(steps)])
+    return model
 
 
 def plain_augment(image, label):
@@ -119,56 +189,29 @@ def plain_augment(image, label):
     return tf.image.random_flip_left_right(image), label
 
 
-def plain_network() -> keras.Model:
-    """Builds the ResNet-20 for CIFAR-10, shortcuts without parameters, of plain Keras layers."""
-
-    def conv_norm(x, filters, stride=1):
-        x = layers.Conv2D(
-            filters,
-            3,
-            strides=stride,
-            padding="same",
-            use_bias=False,
-            kernel_initializer="he_normal",
-        )(x)
-        return layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x)
-
-    inputs = keras.Input(IMAGE_SHAPE)
-    x = layers.Normalization(
-        mean=recipes.classify.CIFAR10_MEAN, variance=np.square(recipes.classify.CIFAR10_STD)
-    )(inputs)
-    x = layers.ReLU()(conv_norm(x, 16))
-    for filters in (16, 32, 64):
-        for _ in range(3):
-            stride = filters // x.shape[-1]
-            shortcut = x
-            if stride == 2:
-                channels = [filters // 4, filters // 4]
-                shortcut = ops.pad(x[:, ::2, ::2], [[0, 0], [0, 0], [0, 0], channels])
-            x = layers.ReLU()(conv_norm(x, filters, stride))
-            x = layers.ReLU()(layers.Add()([conv_norm(x, filters), shortcut]))
-    x = layers.GlobalAveragePooling2D()(x)
-    return keras.Model(inputs, layers.Dense(CLASSES)(x))
-
-
-def num_parameters(model: keras.Model) -> int:
-    """Returns the number of trainable parameters."""
-    return sum(int(np.prod(variable.shape)) for variable in model.trainable_variables)
+def facts(model: keras.Model, batch_size: int) -> dict:
+    """Returns what tells whether the variants of a workload do the same work."""
+    parameters = sum(int(np.prod(variable.shape)) for variable in model.trainable_variables)
+    return {"parameters": parameters, "batch_size": batch_size}
 
 
 def main() -> None:
     """Runs one variant until its input ends."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("variant", choices=("pictures", "ours", "plain"))
-    parser.add_argument("file")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("pictures").add_argument("file")
+    for name in WORKLOADS:
+        command = commands.add_parser(name)
+        command.add_argument("variant", choices=("ours", "plain"))
+        command.add_argument("file")
     options = parser.parse_args()
     channel = Channel()
-    if options.variant == "pictures":
+    if options.command == "pictures":
         channel.answer(source=write_pictures(options.file))
     elif options.variant == "ours":
-        ours(options.file, channel)
+        ours(options.command, options.file, channel)
     else:
-        plain(options.file, channel)
+        plain(options.command, options.file, channel)
 
 
 if __name__ == "__main__":

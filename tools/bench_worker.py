@@ -11,9 +11,10 @@ import pathlib
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
-WARM_UP_STEPS = 3
+WARM_UP_TURNS = 3
+STARTED = "BENCH_STARTED"  # in the environment: when the process was started
 LOG_LINES = 12  # of a failed worker's log that are shown
 
 
@@ -37,7 +38,7 @@ class Worker:
         self.name = name
         self._log = logs / f"{name.replace(' ', '_')}.log"
         # The CPU is compared, also where there is a GPU that only one of the libraries can use.
-        environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1"}
+        environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1", STARTED: str(time.time())}
         with open(self._log, "wb") as log:
             self._process = subprocess.Popen(
                 [str(part) for part in command],
@@ -89,6 +90,7 @@ class Channel:
     """The worker's side. From here on all else that the process prints goes to stderr."""
 
     def __init__(self):
+        self._started = float(os.environ.get(STARTED, time.time()))
         self._answers = os.fdopen(os.dup(1), "w")
         os.dup2(2, 1)
 
@@ -101,21 +103,26 @@ class Channel:
         for line in iter(sys.stdin.readline, ""):
             yield json.loads(line)
 
-    def steps(self, **facts) -> Iterator[None]:
-        """Gives a turn before each training step, and measures blocks of `steps` on request.
+    def steps(self, **facts) -> Generator[None, int | None, None]:
+        """Gives a turn before each call of the training step, and measures blocks on request.
 
-        The first step of each block is not counted: it wakes up threads and caches.
+        `next` says that the last turn's call was one step, `send(number)` that it was several. A
+        block goes on until it has at least the `steps` asked for, and tells how many it had. The
+        first call of each block is not counted: it wakes up threads and caches.
 
         Args:
-            facts: the first answer, given after the warm-up.
+            facts: the first answer, given after the warm-up; `start_seconds` is added, from the
+                start of the process to the end of the first call.
         """
-        for _ in range(WARM_UP_STEPS):
+        for _ in range(WARM_UP_TURNS):
             yield
+            facts.setdefault("start_seconds", time.time() - self._started)
         self.answer(**facts)
         for request in self.requests():
             yield
             started, cpu_started = time.perf_counter(), time.process_time()
-            for _ in range(request["steps"]):
-                yield
-            seconds = time.perf_counter() - started
-            self.answer(seconds=seconds, cpu_seconds=time.process_time() - cpu_started)
+            steps = 0
+            while steps < request["steps"]:
+                steps += (yield) or 1
+            seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
+            self.answer(steps=steps, seconds=seconds, cpu_seconds=cpu_seconds)

@@ -1,13 +1,11 @@
 """What `tools/bench.py` trains: six networks, their batches and their data. Needs NumPy alone.
 
-Each network stands in `bench_training.py` for Keras and in `bench_torch.py` for PyTorch.
+Each network stands in `bench_networks.py` for Keras and in `bench_torch_networks.py` for PyTorch.
 """
 
 import dataclasses
 
 import numpy as np
-
-RANDOM_EXAMPLES = 2048
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,8 +19,10 @@ class Workload:
         classes: number of them.
         batch_size: examples in a step.
         steps: training steps in a measured block.
+        num_examples: how many random ones there are.
         vocabulary: the inputs are numbers below it instead of pixels.
         augmented: pictures are shifted and flipped at random, as in the recipe.
+        convolutional: it has convolutions, so that PyTorch may like channels last.
     """
 
     what: str
@@ -31,8 +31,10 @@ class Workload:
     classes: int = 10
     batch_size: int = 32
     steps: int = 10
+    num_examples: int = 2048
     vocabulary: int | None = None
     augmented: bool = False
+    convolutional: bool = True
 
     @property
     def unit(self) -> str:
@@ -51,7 +53,14 @@ WORKLOADS = {
     ),
     "resnet18": Workload("ResNet-18, 64x64", (64, 64, 3), batch_size=32, steps=8),
     "mobilenetv2": Workload("MobileNetV2, 96x96", (96, 96, 3), batch_size=32, steps=8),
-    "mlp": Workload("MLP 784-512-256-10", (28, 28, 1), batch_size=128, steps=300),
+    "mlp": Workload(
+        "MLP 784-512-256-10",
+        (28, 28, 1),
+        batch_size=128,
+        steps=468,  # an epoch, whose start takes as long as many steps: each block has one
+        num_examples=60_000,
+        convolutional=False,
+    ),
     "char_lstm": Workload(
         "char LSTM, 256 units, 100 steps",
         (100,),
@@ -59,7 +68,9 @@ WORKLOADS = {
         classes=65,
         batch_size=64,
         steps=6,
+        num_examples=20_000,
         vocabulary=65,
+        convolutional=False,
     ),
     "unet": Workload(
         "U-Net, 128x128, width 16",
@@ -68,6 +79,7 @@ WORKLOADS = {
         classes=11,
         batch_size=8,
         steps=8,
+        num_examples=512,
     ),
 }
 
@@ -84,13 +96,14 @@ def examples(workload: Workload, path: str | None = None) -> tuple[np.ndarray, n
     """
     if path is not None:
         stored = np.load(path)
-        if stored["images"].shape[1:] == workload.input_shape and not workload.target_shape:
-            return stored["images"], stored["labels"].astype(np.int32)
+        images = stored["images"]
+        if images.shape[1:] == workload.input_shape and not workload.target_shape:
+            return images, stored["labels"].astype(np.int32)
     random = np.random.default_rng(0)
-    shape = (RANDOM_EXAMPLES, *workload.input_shape)
+    shape = (workload.num_examples, *workload.input_shape)
     if workload.vocabulary:
         inputs = random.integers(0, workload.vocabulary, shape, np.int32)
     else:
         inputs = random.integers(0, 256, shape, np.uint8)
-    targets = (RANDOM_EXAMPLES, *workload.target_shape)
+    targets = (workload.num_examples, *workload.target_shape)
     return inputs, random.integers(0, workload.classes, targets, np.int32)

@@ -100,9 +100,10 @@ def cifar10_airbench() -> Recipe:
         std=CIFAR10_STD,
         train_split="train[:49000]",
         validation_split="train[49000:]",
-        epochs=25,
+        epochs=30,
         batch_size=256,
         learning_rate=0.3,
+        test_time_flip=True,
         label_smoothing=0.1,
         augmentations=("flip", "shift", "cutout"),
     )

@@ -37,6 +37,7 @@ class Recipe:
         learning_rate: peak of the one-cycle schedule.
         momentum: of the optimizer.
         weight_decay: part of a weight taken off per step, times the learning rate.
+        test_time_flip: answer with the mean for a picture and its mirror image.
         label_smoothing: part of the target that is spread over all classes.
         augmentations: names from `data.augment.AUGMENTATIONS`.
         seed: of weights, order and augmentation.
@@ -58,6 +59,7 @@ class Recipe:
     learning_rate: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    test_time_flip: bool = False
     label_smoothing: float = 0.0
     augmentations: tuple[str, ...] = ()
     seed: int = 0
@@ -136,7 +138,9 @@ class Recipe:
         network = builder(info.image_shape, info.num_classes, **self.network_options)
         *size, channels = info.image_shape
         preprocess = data.Preprocess(size, channels, list(self.mean), list(self.std))
-        return tasks.Classifier(network, preprocess, info.labels, name=self.name)
+        return tasks.Classifier(
+            network, preprocess, info.labels, self.test_time_flip, name=self.name
+        )
 
     def initialize(self, task: "Classifier", dataset) -> None:
         """Sets the weights that follow from the data: the filters of a layer named `whiten`.

@@ -22,6 +22,9 @@ class Classifier(keras.Model):
         network: functional model from preprocessed pictures to `{"logits": (batch, classes)}`.
         preprocess: `data.Preprocess` layer, or its config.
         labels: class names, in the order of the logits.
+        test_time_flip: outside of training, return the mean of the logits of a picture and of its
+            mirror image: about half a point of accuracy for twice the work, where left and right
+            make no difference.
 
     Call arguments:
         images: (batch, height, width, channels) pictures of any size, uint8 or float [0, 255].
@@ -33,7 +36,7 @@ class Classifier(keras.Model):
         >>> task.compile("adam")
     """
 
-    def __init__(self, network, preprocess, labels, **kwargs):
+    def __init__(self, network, preprocess, labels, test_time_flip=False, **kwargs):
         super().__init__(**kwargs)
         if not isinstance(network, keras.Model):
             network = keras.saving.deserialize_keras_object(network)
@@ -42,6 +45,7 @@ class Classifier(keras.Model):
         self.network = network
         self.preprocess = preprocess
         self.labels = [str(label) for label in labels]
+        self.test_time_flip = test_time_flip
         logits_shape = getattr(network.output, "get", lambda _: None)("logits")
         if logits_shape is None or logits_shape.shape[-1] != len(self.labels):
             raise InputError(
@@ -54,7 +58,12 @@ class Classifier(keras.Model):
         self.built = True
 
     def call(self, images, training=None):
-        return self.network(self.preprocess(images), training=training)
+        inputs = self.preprocess(images)
+        if training or not self.test_time_flip:
+            return self.network(inputs, training=training)
+        both = tf.concat([inputs, inputs[:, :, ::-1]], axis=0)  # one call: one copy of the weights
+        outputs = self.network(both, training=training)
+        return {name: tf.add(*tf.split(values, 2)) / 2 for name, values in outputs.items()}
 
     @property
     def num_answers(self) -> int:
@@ -108,4 +117,5 @@ class Classifier(keras.Model):
             "network": keras.saving.serialize_keras_object(self.network),
             "preprocess": keras.saving.serialize_keras_object(self.preprocess),
             "labels": self.labels,
+            "test_time_flip": self.test_time_flip,
         }

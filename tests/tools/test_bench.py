@@ -2,15 +2,19 @@
 
 import importlib
 import json
+import os
 import pathlib
+import subprocess
 import sys
 import time
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from keras import layers
 
-from dlcv_tf import models
+from dlcv_tf import data, models, train
 from tests.artifact import tiny
 
 TOOLS = pathlib.Path(__file__).parents[2] / "tools"
@@ -24,10 +28,11 @@ def tool(monkeypatch):
 
 
 def test_plain_fit_trains_the_same_network_as_we_do(tool):
-    bench_training = tool("bench_training")
-    plain = bench_training.plain_network()
+    bench_training, bench_macs = tool("bench_training"), tool("bench_macs")
+    plain = bench_training.compiled("resnet20")
     ours = models.resnet20(bench_training.IMAGE_SHAPE, bench_training.CLASSES)
-    assert bench_training.num_parameters(plain) == 269_722
+    assert bench_training.facts(plain, 8) == {"parameters": 269_722, "batch_size": 8}
+    assert bench_macs.macs(plain) == bench_macs.macs(ours) == pytest.approx(40.6e6, rel=0.01)
     for got, expected in (
         (plain.trainable_variables, ours.trainable_variables),
         (plain.non_trainable_variables, ours.non_trainable_variables),
@@ -73,10 +78,12 @@ def worker(tool, tmp_path, monkeypatch, program):
 
 def test_a_worker_runs_the_steps_of_each_block_and_no_more(tool, tmp_path, monkeypatch):
     with worker(tool, tmp_path, monkeypatch, WORKER) as process:
+        assert process.facts.pop("start_seconds") >= 0.02
         assert process.facts == {"parameters": 3}
         started = time.perf_counter()
         blocks = [process.measure(steps=steps) for steps in (2, 10)]
         seconds = time.perf_counter() - started
+    assert [block["steps"] for block in blocks] == [2, 10]
     assert 0.04 <= blocks[0]["seconds"] and 0.2 <= blocks[1]["seconds"]
     assert sum(block["seconds"] for block in blocks) <= seconds - 0.04  # one uncounted step each
     assert int((tmp_path / "steps").read_text()) == 3 + (1 + 2) + (1 + 10)
@@ -89,21 +96,195 @@ def test_a_worker_that_fails_says_why(tool, tmp_path, monkeypatch):
         worker(tool, tmp_path, monkeypatch, "raise SystemExit('too little memory')")
 
 
-def blocks(*seconds):
-    return [{"seconds": each, "cpu_seconds": 2 * each} for each in seconds]
+def stub_steps(tool, monkeypatch, steps):
+    """Returns `Channel.steps` that is asked for one block, and the list of its answers."""
+    channel = tool("bench_worker").Channel.__new__(tool("bench_worker").Channel)
+    answers = []
+    channel._started = time.time()
+    monkeypatch.setattr(channel, "requests", lambda: iter([{"steps": steps}]))
+    monkeypatch.setattr(channel, "answer", lambda **values: answers.append(values))
+    return channel.steps(), answers
+
+
+@pytest.mark.parametrize("at_once, counted", [(1, 7), (2, 8), (3, 9), (4, 10), (6, 10)])
+def test_blocks_count_steps_where_a_call_has_several(tool, monkeypatch, at_once, counted):
+    steps, answers = stub_steps(tool, monkeypatch, 7)
+    callback = tool("bench_training").Blocks(steps)
+    callback.set_params({"steps": 10})
+    with pytest.raises(SystemExit):
+        for _ in range(10):
+            for first in range(0, 10, at_once):  # the last call of an epoch may have fewer
+                callback.on_train_batch_begin(first)
+    assert answers[1]["steps"] == counted
+
+
+@pytest.mark.parametrize("loop", ["ours", "fit"])
+def test_blocks_measure_both_loops_with_several_steps_in_a_call(tool, monkeypatch, loop):
+    steps, answers = stub_steps(tool, monkeypatch, 5)
+    callback = tool("bench_training").Blocks(steps)
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(3)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", loss, steps_per_execution=4 if loop == "fit" else 1)
+    dataset = tf.data.Dataset.from_tensor_slices((np.ones((12, 2), np.float32), np.arange(12) % 3))
+    options = {"epochs": 99, "callbacks": [callback], "verbose": 0}
+    with pytest.raises(SystemExit):
+        if loop == "ours":
+            variant = train.Variant(steps_per_call=4)
+            train.train(model, data.TrainingBatches(dataset, 12, 2), variant=variant, **options)
+        else:
+            model.fit(dataset.batch(2), shuffle=False, **options)
+    assert answers[0]["start_seconds"] > 0
+    assert answers[1]["steps"] == 6  # an epoch is a call of four steps and one of two
+
+
+@pytest.mark.parametrize("name", ["resnet18", "unet", "char_lstm"])
+def test_our_loop_is_given_batches_that_fit_the_network(tool, tmp_path, monkeypatch, name):
+    bench_training, bench_workloads = tool("bench_training"), tool("bench_workloads")
+    monkeypatch.setitem(bench_training.NETWORKS, name, lambda: keras.Sequential([]))
+    workload = bench_workloads.WORKLOADS[name]
+    path = tmp_path / "pictures.npz"
+    np.savez(path, images=np.zeros((3, 32, 32, 3), np.uint8), labels=np.zeros(3))
+    _, batches = bench_training.loop_training(name, path)
+    inputs, targets = batches.stream(1).element_spec
+    assert inputs.shape == (workload.batch_size, *workload.input_shape)
+    assert targets.shape == (workload.batch_size, *workload.target_shape)
+
+
+def test_pictures_of_the_file_are_used_where_they_fit(tool, tmp_path):
+    bench_workloads = tool("bench_workloads")
+    path = tmp_path / "pictures.npz"
+    np.savez(path, images=np.zeros((3, 32, 32, 3), np.uint8), labels=np.arange(3))
+    inputs, targets = bench_workloads.examples(bench_workloads.WORKLOADS["resnet20"], path)
+    assert len(inputs) == 3 and targets.tolist() == [0, 1, 2]
+    inputs, targets = bench_workloads.examples(bench_workloads.WORKLOADS["char_lstm"], path)
+    assert inputs.shape == targets.shape == (20_000, 100)
+
+
+def test_macs_are_those_computed_by_hand(tool):
+    macs = tool("bench_macs").macs
+    inputs = keras.Input((8, 6, 3))
+    x = layers.Conv2D(5, 3, strides=2, padding="same")(inputs)
+    assert macs(keras.Model(inputs, x)) == 4 * 3 * (3 * 3 * 3 * 5)
+    up = layers.Conv2DTranspose(7, 2, strides=2)(x)
+    assert macs(keras.Model(x, up)) == 4 * 3 * (2 * 2 * 5 * 7)  # each input pixel times the kernel
+    deep = layers.DepthwiseConv2D(3)(up)
+    assert macs(keras.Model(up, deep)) == 6 * 4 * (3 * 3 * 7)
+    inner = keras.Model(up, layers.Dense(2)(deep))
+    assert macs(inner) == 6 * 4 * (3 * 3 * 7) + 6 * 4 * (7 * 2)
+    outer = keras.Model(inputs, inner(up))
+    assert macs(outer) == 12 * 135 + 12 * 140 + macs(inner)
+    tokens = keras.Input((9,), dtype="int32")
+    states = layers.LSTM(4, return_sequences=True)(layers.Embedding(11, 5)(tokens))
+    assert macs(keras.Model(tokens, states)) == 9 * 4 * (5 * 4 + 4 * 4)  # four gates
+    scores = layers.Dense(11)(states)
+    assert macs(keras.Model(tokens, scores)) == 9 * 4 * (5 * 4 + 4 * 4) + 9 * (4 * 11)
+    with pytest.raises(ValueError, match="got a GRU, expected no kernels but"):
+        macs(keras.Model(tokens, layers.GRU(3)(states)))
+
+
+# Trainable parameters of each network, in Keras and in PyTorch.
+PARAMETERS = {
+    "resnet20": 269_722,
+    "resnet18": 11_181_642,
+    "mobilenetv2": 2_236_682,
+    "mlp": 535_818,
+    "char_lstm": 349_569,
+    "unet": 482_907,
+}
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_keras_networks_have_the_parameters_and_shapes_of_the_workload(tool, name):
+    model = tool("bench_networks").NETWORKS[name]()
+    workload = tool("bench_workloads").WORKLOADS[name]
+    assert sum(int(np.prod(v.shape)) for v in model.trainable_variables) == PARAMETERS[name]
+    assert model.inputs[0].shape[1:] == workload.input_shape
+    assert model.outputs[0].shape[1:] == (*workload.target_shape, workload.classes)
+    assert workload.convolutional is any(
+        isinstance(layer, layers.Conv2D) for layer in tool("bench_macs").flat_layers(model)
+    )
+
+
+TORCH_PROGRAM = """
+import json
+import torch
+from bench_torch_networks import NETWORKS
+from bench_workloads import WORKLOADS
+found = {}
+for name, network in NETWORKS.items():
+    workload, model = WORKLOADS[name], network()
+    shape = workload.input_shape if workload.vocabulary else workload.input_shape[::-1]
+    inputs = torch.zeros(2, *shape, dtype=torch.long if workload.vocabulary else torch.float)
+    number = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    found[name] = [number, list(model(inputs).shape)]
+print(json.dumps(found))
+"""
+
+
+def test_torch_networks_are_twins_of_the_keras_networks(tool):
+    workloads, python = tool("bench_workloads").WORKLOADS, tool("bench_machine").torch_python_made()
+    if python is None:
+        pytest.skip("there is no .venv-bench with PyTorch: make bench makes it")
+    environment = os.environ | {"PYTHONPATH": str(TOOLS)}
+    output = subprocess.run(
+        [python, "-c", TORCH_PROGRAM], env=environment, stdout=subprocess.PIPE, check=True
+    ).stdout
+    assert json.loads(output) == {
+        name: [PARAMETERS[name], [2, workload.classes, *workload.target_shape]]
+        for name, workload in workloads.items()
+    }
+
+
+def measured(plain_seconds):
+    """Returns the facts and blocks of ours and of a plain fit: 50 pictures a second by the median.
+
+    Ours takes 1, 4 and 10 seconds, with twice the steps in the second block.
+    """
+    ours = [(1, 5), (4, 10), (10, 5)]
+    plain = [(plain_seconds, 5), (2 * plain_seconds, 5), (100, 5)]
+    return {
+        name: [
+            {"seconds": seconds, "cpu_seconds": 2 * seconds, "steps": steps}
+            for seconds, steps in blocks
+        ]
+        for name, blocks in {"ours": ours, "plain": plain}.items()
+    }
 
 
 @pytest.mark.parametrize("plain_seconds, passed", [(0.96, True), (0.94, False)])
-def test_verdict_allows_five_percent_by_the_median_round(tool, plain_seconds, passed):
+def test_verdict_allows_five_percent_by_the_median_round(tool, capsys, plain_seconds, passed):
     bench, bench_worker = tool("bench"), tool("bench_worker")
+    workload = tool("bench_workloads").Workload("a network", (8, 8, 3), batch_size=20)
     process = bench_worker.Worker.__new__(bench_worker.Worker)
-    process.facts = {"parameters": 1, "batch_size": 100}
-    measured = {"ours": blocks(1, 2, 10), "plain": blocks(plain_seconds, 2 * plain_seconds, 100)}
-    workers = dict.fromkeys(measured, process)
-    training = bench.summarize("pictures", workers, measured, 100)
-    assert training["variants"]["ours"]["pictures_per_second"] == 50
-    assert training["variants"]["plain"]["ours_to_this"] == pytest.approx(plain_seconds)
-    assert bench.verdict(training)[0] is passed
+    process.facts = {"parameters": 1, "batch_size": 20, "macs": 5e6, "start_seconds": 3.0}
+    networks = {}
+    for name, seconds in (("fast", 2), ("this", plain_seconds)):
+        blocks = measured(seconds)
+        networks[name] = bench.summarize(workload, dict.fromkeys(blocks, process), blocks)
+        networks[name] |= {"unit": workload.unit, "failed": {"torch eager": "no environment"}}
+        bench.add_gflops(networks[name], workload, 6.0)
+    variants = networks["this"]["variants"]
+    assert variants["ours"]["per_second"] == 50
+    assert variants["ours"]["gflops"] == pytest.approx(3 * 2 * 5e6 * 50 / 1e9)
+    assert variants["ours"]["of_sgemm"] == pytest.approx(0.25)
+    assert variants["plain"]["ours_to_this"] == pytest.approx(plain_seconds)
+    found, sentence = bench.verdict(networks)
+    assert found is passed
+    assert f"{plain_seconds:.3f} times (this)" in sentence
+    assert ("too slow: this" in sentence) is not passed
+    bench.print_training({"networks": networks}, 1 - bench.TOLERANCE)
+    printed = capsys.readouterr().out
+    assert printed.count("PASSED") == 1 + passed and printed.count("FAILED") == 1 - passed
+    assert max(len(line.rstrip()) for line in printed.splitlines()) <= 100
+
+
+def test_only_takes_networks_that_there_are(tool, capsys):
+    bench = tool("bench")
+    assert bench.names("mlp,unet") == ["mlp", "unet"]
+    with pytest.raises(SystemExit) as ended:
+        bench.main(["--only", "mlp,resnet21"])
+    assert ended.value.code == 2
+    assert "got 'resnet21', expected some of ['resnet20'" in capsys.readouterr().err
 
 
 def test_inference_calls_the_runtime_and_the_server_in_every_way(tool, tmp_path, monkeypatch):
