@@ -230,7 +230,7 @@ def verdict(networks: dict) -> tuple[bool, str]:
 
 def artifact_directory() -> pathlib.Path | None:
     """Returns the shipped artifact, else any other there is, else the quickstart's, else None."""
-    models = [ROOT / "savedmodels" / "cifar10_resnet20"]
+    models = [ROOT / "savedmodels" / "cifar10_airbench"]
     for root in (ROOT / "savedmodels", ROOT / "runs" / "quickstart" / "savedmodels"):
         models += sorted(path for path in root.glob("*") if path.is_dir())
     for model in models:

@@ -19,7 +19,7 @@ LIMIT = 45_000_000  # bytes, all shipped models together
 
 # What is shipped, each made from the recipe of its name, with the terms of weights and data.
 SHIPPED = {
-    "cifar10_resnet20": {
+    "cifar10_airbench": {
         "weights": "Apache-2.0, trained by this project from scratch",
         "data": "CIFAR-10 (Krizhevsky 2009): no formal licence, free for research with citation; "
         "none of its pictures is in the artifact",
