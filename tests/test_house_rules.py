@@ -31,6 +31,7 @@ TENSORFLOW = {"tensorflow", "keras", "tensorflow_datasets", "tf2onnx"}
 FILE_LINES = 450
 FUNCTION_LINES = 90
 ARGUMENTS = 8
+UNCOUNTED = ("self", "cls", "verbose")  # the last one changes nothing but what is shown
 
 TREES = {
     path.relative_to(ROOT).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
@@ -127,7 +128,7 @@ def test_sizes():
             if node.end_lineno - node.lineno > FUNCTION_LINES:
                 wrong.append(f"{where} has {node.end_lineno - node.lineno} lines")
             taken = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-            if sum(argument.arg not in ("self", "cls") for argument in taken) > ARGUMENTS:
+            if sum(argument.arg not in UNCOUNTED for argument in taken) > ARGUMENTS:
                 wrong.append(f"{where} takes more than {ARGUMENTS} arguments")
     assert not wrong
 

@@ -2,7 +2,8 @@
 
 import argparse
 
-from dlcv_tf.cli import arguments, console
+from dlcv_tf.cli import arguments, console, workers
+from dlcv_tf.train import cluster
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--download", action="store_true", help="fetch the data set if it is not on disk"
     )
+    parser.add_argument(
+        "--workers", metavar="N", default="1", help="train in N processes on this machine"
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
@@ -31,16 +35,24 @@ def run(options: argparse.Namespace) -> int:
     recipe = recipes.get(options.recipe)
     tune, changes = arguments.taken(options.changes, "tune", ("on", "off"))
     recipe = recipe.replace(**arguments.changes(changes, recipe))
-    with console.tensorflow_quietly():
-        from dlcv_tf.recipes import run as runs
-    root = "runs/smoke" if options.smoke else "runs"  # a smoke run is nobody's newest run
     if options.resume:
         arguments.refuse_changes(options.changes, "--resume", "a run keeps the recipe it has")
-        directory = options.run or runs.newest_directory(recipe.name, root)
+    if (count := workers.number(options.workers)) > 1:
+        return workers.run(count, *_commands(options))
+    workers.follow_parent()
+    with console.tensorflow_quietly():
+        from dlcv_tf.recipes import run as runs
+    here = cluster.place()
+    root = "runs/smoke" if options.smoke else "runs"  # a smoke run is nobody's newest run
+    find = runs.newest_directory if options.resume else runs.new_directory
+    if here.is_chief:
+        directory = options.run or find(recipe.name, root)
+        told = f"run {directory}"
     else:
-        directory = options.run or runs.new_directory(recipe.name, root)
+        directory = options.run or root  # of no account: the chief has its own
+        told = f"worker {here.index}; the run is on {here.addresses[0]}"
     if not options.json:
-        print(f"{recipe.name}: run {directory}")
+        print(f"{recipe.name}: {told}", flush=True)
     try:
         metrics = runs.run(
             recipe,
@@ -61,6 +73,19 @@ def run(options: argparse.Namespace) -> int:
         print(f"{len(metrics['skipped'])} files were skipped, named above")
     print(
         f"test accuracy {metrics['test_accuracy']:.4f} on {metrics['test_examples']} pictures, "
-        f"trained in {metrics['seconds']:.0f} s\nnext: dlcv export {directory}"
+        f"trained in {metrics['seconds']:.0f} s"
     )
+    if here.is_chief:
+        print(f"next: dlcv export {directory}")
     return 0
+
+
+def _commands(options: argparse.Namespace) -> tuple[list[str], str]:
+    """Returns what a local worker's command line has after `dlcv`, and the one to resume with."""
+    given = vars(options)
+    flags = [f"--{name}" for name in ("smoke", "download", "json") if given[name]]
+    run_directory = ["--run", options.run] if options.run else []
+    start = ["train", options.recipe, *options.changes, *run_directory, *flags]
+    resumed = ["dlcv", "train", options.recipe, "--resume", "--workers", options.workers]
+    resumed += [*run_directory, *(["--smoke"] if options.smoke and not options.run else [])]
+    return start + ["--resume"] * options.resume, " ".join(resumed)

@@ -96,7 +96,7 @@ def describe(
         options = {"image_size": image_size, "channels": channels, "data_dir": data_dir}
         return load(name, split, **options)[1]
     _check_split(name, split)
-    found = folder.listing(name.removeprefix("folder:"), split)
+    found = _listing(name, split)
     shape = (*(image_size or FOLDER_SIZE), channels or 3)
     return Info(name, split, found.labels, len(found.files), shape)
 
@@ -133,7 +133,7 @@ def _fixed_size(dataset, name: str, size) -> tuple[tf.data.Dataset, tuple[int, i
     return dataset, tuple(dataset.element_spec[0].shape)
 
 
-def _folder(name: str, split: str, size, channels: int) -> tuple[tf.data.Dataset, Info]:
+def _listing(name: str, split: str) -> folder.Listing:
     path = name.removeprefix("folder:")
     if not path:
         raise InputError(f"got {name!r}, expected folder:PATH: name the folder after the colon")
@@ -143,6 +143,11 @@ def _folder(name: str, split: str, size, channels: int) -> tuple[tf.data.Dataset
             f"found no pictures for the {split} split of {name}, expected at least one: a class is "
             "divided from three pictures on; or make train, val and test folders yourself"
         )
+    return found
+
+
+def _folder(name: str, split: str, size, channels: int) -> tuple[tf.data.Dataset, Info]:
+    found = _listing(name, split)
     images, labels, skipped = folder.read_all(found.files, size, channels)
     info = Info(name, split, found.labels, len(labels), (*size, channels), skipped)
     return from_arrays(images, labels), info

@@ -91,6 +91,8 @@ def cifar10_airbench() -> Recipe:
     """Whitening, six convolutions, one cycle on CIFAR-10: the shipped classifier.
 
     Command: `dlcv train cifar10_airbench`.
+    Machine: 2 cores of an AMD EPYC (family 26), shared with other work; 3,462 s; 2026-11-24.
+    Result: 93.43 % of the 10,000 test pictures (92.71 % without their mirror images).
     """
     return Recipe(
         name="cifar10_airbench",

@@ -11,6 +11,7 @@ if typing.TYPE_CHECKING:
     from dlcv_tf.tasks import Classifier
 
 WHITENING_PICTURES = 5000
+WHITENING_PATCHES = 5_120_000  # as many as these pictures have at 32x32: they are all in memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,8 +154,10 @@ class Recipe:
 
         for layer in task.network.layers:
             if layer.name == "whiten":
-                images, _ = next(iter(dataset.batch(WHITENING_PICTURES)))
-                size = layer.kernel_size[0]
+                size, (height, width) = layer.kernel_size[0], task.preprocess.size
+                count = min(WHITENING_PICTURES, max(1, WHITENING_PATCHES // (height * width)))
+                apart = max(1, int(dataset.cardinality()) // count)  # from all over the data set
+                images, _ = next(iter(dataset.shard(apart, 0).batch(count)))
                 layer.kernel.assign(patches.whitening_filters(task.preprocess(images), size))
 
     def compile(self, task: "Classifier", steps_per_epoch: int) -> None:

@@ -19,9 +19,10 @@ import tensorflow as tf
 from dlcv_tf import data, train
 from dlcv_tf.errors import InputError
 from dlcv_tf.recipes.recipe import Recipe
-from dlcv_tf.train import tuning
+from dlcv_tf.train import distribute, tuning
 
 SMOKE_EXAMPLES = 256
+NOT_TUNED = tuning.Choice(tuning.DEFAULT, {}, "not tuned")
 
 
 def new_directory(recipe_name: str, root: str | pathlib.Path = "runs") -> pathlib.Path:
@@ -53,7 +54,11 @@ def read_recipe(directory: str | pathlib.Path) -> Recipe:
     path = pathlib.Path(directory) / "recipe.json"
     if not path.exists():
         raise InputError(f"got {directory}, expected the directory of a run: it has no recipe.json")
-    values = json.loads(path.read_text())
+    return _recipe_of(json.loads(path.read_text()))
+
+
+def _recipe_of(values: dict) -> Recipe:
+    """Returns the recipe that was written as JSON, which knows no tuples."""
     tuples = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
     return Recipe(**tuples)
 
@@ -84,6 +89,7 @@ def choose_variant(recipe: Recipe, data_dir: str | None = None) -> tuning.Choice
     return tuning.choose(build, subject, say=lambda text: print(text, file=sys.stderr, flush=True))
 
 
+@distribute.watched()
 def run(
     recipe: Recipe,
     directory: str | pathlib.Path,
@@ -96,6 +102,9 @@ def run(
     verbose: int = 1,
 ) -> dict:
     """Trains a recipe in a directory, evaluates the result on the test split and saves it.
+
+    Where `TF_CONFIG` names several workers, all of them train together what the first one, the
+    chief, was called with; it alone reads and writes the directory.
 
     Args:
         recipe: what to train; ignored when resuming, where the run's own recipe counts.
@@ -117,39 +126,34 @@ def run(
             `train.train`.
     """
     directory = pathlib.Path(directory)
-    if resume:
-        recipe = read_recipe(directory)
-    elif (directory / "recipe.json").exists():
-        raise InputError(
-            f"{directory} holds a run already: go on with it by --resume, or choose another --run"
-        )
-    elif smoke:
-        recipe = recipe.smoke()
-    choice = _choice(recipe, directory, resume, tune and not smoke, data_dir)
+    train.join()  # first of all: before TensorFlow runs anything
+    if train.is_chief():
+        recipe = _chosen(recipe, directory, resume, smoke)
+    recipe = _recipe_of(distribute.from_chief(dataclasses.asdict(recipe)))
+    where = {"data_dir": data_dir, "download": download}
+    choice = _kept_choice(directory) if resume else NOT_TUNED
+    if tune and not (resume or smoke):
+        choice = _choice(recipe, **where)
     choice.variant.use_threads()
     make_reproducible(recipe.seed)
-    load = {"data_dir": data_dir, "download": download}
-    train_set, info = recipe.load(recipe.train_split, **load)
-    validation_set, validation_info = recipe.load(recipe.validation_split, **load)
-    test_set, test_info = recipe.load(recipe.test_split, **load)
-    skipped = [*info.skipped, *validation_info.skipped, *test_info.skipped]
-    for line in skipped:
-        print(f"skipped {line}", file=sys.stderr)
-    num_examples, num_tested = info.num_examples, test_info.num_examples
-    if smoke:
-        num_examples, num_tested = (min(n, SMOKE_EXAMPLES) for n in (num_examples, num_tested))
-        train_set, validation_set, test_set = (
-            dataset.take(SMOKE_EXAMPLES) for dataset in (train_set, validation_set, test_set)
-        )
+    loaded, skipped = _load(recipe, where)
+    most = SMOKE_EXAMPLES if smoke else sys.maxsize
+    train_set, validation_set, test_set = (dataset.take(most) for dataset, _ in loaded)
+    num_examples, _, num_tested = (min(facts.num_examples, most) for _, facts in loaded)
+    info = loaded[0][1]
     batches = data.TrainingBatches(
         train_set, num_examples, recipe.batch_size, recipe.seed, recipe.augmentations
     )
-    task = recipe.task(info)
-    recipe.initialize(task, train_set)
-    recipe.compile(task, batches.steps_per_epoch)
+    with train.scope():
+        task = recipe.task(info)
+        recipe.initialize(task, train_set)
+        recipe.compile(task, batches.steps_per_epoch)
     checkpoint = directory / "checkpoint.npz"
-    directory.mkdir(parents=True, exist_ok=True)
-    if not resume:  # a run keeps its recipe, also on a full disk
+    callbacks = []
+    if train.is_chief():
+        directory.mkdir(parents=True, exist_ok=True)
+        callbacks = [keras.callbacks.TensorBoard(directory / "tensorboard", write_graph=False)]
+    if train.is_chief() and not resume:  # a run keeps its recipe, also on a full disk
         (directory / "recipe.json").write_text(json.dumps(dataclasses.asdict(recipe), indent=1))
         tuning.write_choice(choice, directory / "variant.json")
     history = train.train(
@@ -157,42 +161,75 @@ def run(
         batches,
         epochs=recipe.epochs,
         validation=data.evaluation_batches(validation_set),
-        callbacks=[keras.callbacks.TensorBoard(directory / "tensorboard", write_graph=False)],
+        callbacks=callbacks,
         checkpoint=checkpoint,
         resume=resume,
         variant=choice.variant,
         verbose=verbose,
     )
-    test = task.evaluate(data.evaluation_batches(test_set), return_dict=True, verbose=0)
+    test = train.evaluate(task, data.evaluation_batches(test_set))
     metrics = {
-        "test_accuracy": float(test["accuracy"]),
-        "test_loss": float(test["loss"]),
+        "test_accuracy": test["accuracy"],
+        "test_loss": test["loss"],
         "test_examples": num_tested,
         "train_examples": num_examples,
         "epochs": recipe.epochs,
-        "seconds": round(train.read_progress(checkpoint).seconds, 1),
         "skipped": skipped,
     }
+    if train.is_chief():
+        metrics["seconds"] = round(train.read_progress(checkpoint).seconds, 1)
+        _keep(directory, task, history, metrics)
+    return distribute.from_chief(metrics)  # so that no worker ends before all is written
+
+
+def _load(recipe: Recipe, where: dict) -> tuple[list, list[str]]:
+    """Returns the splits and their facts, and the files that were skipped, named on stderr too."""
+    splits = (recipe.train_split, recipe.validation_split, recipe.test_split)
+    loaded = [recipe.load(split, **where) for split in splits]
+    skipped = [line for _, facts in loaded for line in facts.skipped]
+    for line in skipped:
+        print(f"skipped {line}", file=sys.stderr)
+    return loaded, skipped
+
+
+def _chosen(recipe: Recipe, directory: pathlib.Path, resume: bool, smoke: bool) -> Recipe:
+    """Returns the recipe to train: that of the run in the directory when resuming."""
+    if resume:
+        return read_recipe(directory)
+    if (directory / "recipe.json").exists():
+        raise InputError(
+            f"{directory} holds a run already: go on with it by --resume, or choose another --run"
+        )
+    return recipe.smoke() if smoke else recipe
+
+
+def _keep(directory: pathlib.Path, task: keras.Model, history: dict, metrics: dict) -> None:
+    """Writes what a finished run leaves."""
     unfinished = directory / "unfinished.keras"
     task.save(unfinished)
     unfinished.replace(directory / "task.keras")
     (directory / "history.json").write_text(json.dumps(history, indent=1))
     (directory / "metrics.json").write_text(json.dumps(metrics, indent=1))
-    return metrics
 
 
-def _choice(
-    recipe: Recipe, directory: pathlib.Path, resume: bool, tune: bool, data_dir: str | None
-) -> tuning.Choice:
+def _choice(recipe: Recipe, data_dir: str | None, download: bool) -> tuning.Choice:
     """Returns the variant to train with, and says what was chosen and why."""
-    kept = directory / "variant.json"
-    if resume and kept.exists():
-        return tuning.read_choice(kept)
-    if resume or not tune:
-        return tuning.Choice(tuning.DEFAULT, {}, "not tuned")
-    choice = choose_variant(recipe, data_dir)
+    if train.join():
+        return NOT_TUNED
+    try:
+        choice = choose_variant(recipe, data_dir)
+    except InputError:
+        if download:  # the data may be what is missing
+            return NOT_TUNED
+        raise
     print(f"training step: {choice.variant} ({choice.reason})", file=sys.stderr, flush=True)
     return choice
+
+
+def _kept_choice(directory: pathlib.Path) -> tuning.Choice:
+    """Returns the variant that a run was begun with."""
+    kept = directory / "variant.json"
+    return NOT_TUNED if train.join() or not kept.exists() else tuning.read_choice(kept)
 
 
 def load_task(directory: str | pathlib.Path) -> keras.Model:

@@ -4,6 +4,10 @@ import importlib
 
 _MEMBERS = {
     "train": "loop",
+    "evaluate": "loop",
+    "is_chief": "loop",
+    "join": "distribute",
+    "scope": "distribute",
     "NonFiniteError": "loop",
     "Variant": "steps",
     "choose": "tuning",

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from dlcv_tf.errors import InputError
+from dlcv_tf.train import distribute
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Checkpoints:
         self.path = pathlib.Path(path)
         self.model = model
 
-    def _variables(self) -> dict[str, keras.Variable]:
+    def variables(self) -> dict[str, keras.Variable]:
         """Returns every variable under a name that is unique and the same in every process."""
         groups = {
             "model": self.model.variables,
@@ -75,7 +76,7 @@ class Checkpoints:
         Raises:
             OSError: disk full or not writable; the last checkpoint is intact.
         """
-        arrays = {name: np.asarray(v) for name, v in self._variables().items()}
+        arrays = {name: distribute.read(v) for name, v in self.variables().items()}
         arrays["progress"] = np.array(json.dumps(dataclasses.asdict(progress)))
         unfinished = self.path.with_name(self.path.name + ".tmp")
         try:
@@ -106,7 +107,7 @@ class Checkpoints:
         Raises:
             InputError: the file is not a checkpoint of this model.
         """
-        variables = self._variables()
+        variables = self.variables()
         try:
             with open(self.path, "rb") as file:
                 saved = np.load(file, allow_pickle=False)
@@ -126,5 +127,5 @@ class Checkpoints:
                 f"{expected.get(different[0])}): resume with the recipe that made it"
             )
         for name, variable in variables.items():
-            variable.assign(arrays[name])
+            distribute.write(variable, arrays[name])
         return progress

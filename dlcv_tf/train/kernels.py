@@ -87,7 +87,8 @@ def _batch_normalization(layer, inputs, training=None, mask=None):
     """
     rank = inputs.shape.rank
     channels_last = layer.axis in (-1, rank - 1)
-    if not (training and layer.trainable) or mask is not None or not channels_last:
+    suited = channels_last and inputs.dtype == tf.float32 and mask is None
+    if not (training and layer.trainable and suited):
         return type(layer).call(layer, inputs, training=training, mask=mask)
     channels = inputs.shape[-1]
     outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
@@ -142,10 +143,10 @@ def _normalize_parts(epsilon: float, gamma, beta, *parts):
 
     @tf.custom_gradient
     def normalize(gamma, beta, *parts):
-        sums = [tf.reduce_sum(part, axis=(0, 1, 2)) for part in parts]
-        squares = [tf.reduce_sum(tf.square(part), axis=(0, 1, 2)) for part in parts]
-        mean = tf.add_n(sums) / count
-        variance = tf.maximum(tf.add_n(squares) / count - tf.square(mean), 0.0)
+        mean = tf.add_n([tf.reduce_sum(part, axis=(0, 1, 2)) for part in parts]) / count
+        # Around the mean: the difference of two large squares would lose what is small in them.
+        squares = [tf.math.squared_difference(part, mean) for part in parts]
+        variance = tf.add_n([tf.reduce_sum(each, axis=(0, 1, 2)) for each in squares]) / count
         fixed = {"mean": mean, "variance": variance, "epsilon": epsilon, "is_training": False}
         outputs = [
             tf.raw_ops.FusedBatchNormV3(x=part, scale=gamma, offset=beta, **fixed).y
@@ -215,17 +216,17 @@ def _adam_update(optimizer: keras.optimizers.Adam, gradient, variable, learning_
     index = optimizer._get_variable_index(variable)
     kind = variable.dtype
     step = tf.cast(optimizer.iterations + 1, kind)
-    beta_1, beta_2 = tf.cast(optimizer.beta_1, kind), tf.cast(optimizer.beta_2, kind)
     tf.raw_ops.ResourceApplyAdam(
         var=variable.handle,
         m=optimizer._momentums[index].value.handle,
         v=optimizer._velocities[index].value.handle,
-        beta1_power=tf.pow(beta_1, step),
-        beta2_power=tf.pow(beta_2, step),
+        # A cast takes a Python number through float32, as Keras does for the powers alone.
+        beta1_power=tf.pow(tf.cast(optimizer.beta_1, kind), step),
+        beta2_power=tf.pow(tf.cast(optimizer.beta_2, kind), step),
         lr=tf.cast(learning_rate, kind),
-        beta1=beta_1,
-        beta2=beta_2,
-        epsilon=tf.cast(optimizer.epsilon, kind),
+        beta1=tf.constant(optimizer.beta_1, kind),
+        beta2=tf.constant(optimizer.beta_2, kind),
+        epsilon=tf.constant(optimizer.epsilon, kind),
         grad=gradient,
     )
 

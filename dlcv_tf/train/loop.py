@@ -1,5 +1,6 @@
 """The training loop: one compiled step, Keras's own callbacks, exact resume."""
 
+import dataclasses
 import pathlib
 import re
 import time
@@ -11,7 +12,7 @@ import tensorflow as tf
 
 from dlcv_tf.data.pipeline import TrainingBatches
 from dlcv_tf.errors import InputError
-from dlcv_tf.train import steps
+from dlcv_tf.train import cluster, distribute, steps
 from dlcv_tf.train.checkpoints import Checkpoints, Progress
 
 CHECKPOINT_SECONDS = 60.0
@@ -21,6 +22,7 @@ class NonFiniteError(InputError):
     """The loss became NaN or infinite; the last good checkpoint is kept."""
 
 
+@distribute.watched()
 def train(
     model: keras.Model,
     batches: TrainingBatches,
@@ -39,6 +41,9 @@ def train(
     every minute and after every epoch: weights, optimizer, seeds, metrics and the place in the
     data. Under `tf.config.experimental.enable_op_determinism` a resumed run ends with the very
     weights of an uninterrupted one.
+
+    A model made under a `tf.distribute` strategy trains on all its replicas, see `distribute`. Only
+    the first worker saves and shows progress; give callbacks that write to it alone: `is_chief()`.
 
     Args:
         model: compiled model.
@@ -59,21 +64,16 @@ def train(
 
     Raises:
         NonFiniteError: the loss or a weight is not finite; says at which step, and what to try.
-        InputError: nothing to resume, or another model's checkpoint.
+        InputError: nothing to resume, another model's checkpoint, replicas and no equal shares.
+        WorkerGoneError: another worker has ended.
     """
     steps.make_variables(model, batches.stream(1).element_spec)
-    checkpoints = Checkpoints(checkpoint, model) if checkpoint else None
-    progress = Progress()
-    if resume:
-        if checkpoints is None or not checkpoints.exists():
-            raise InputError(f"nothing to resume: there is no checkpoint at {checkpoint}")
-        progress = checkpoints.restore()
-    elif checkpoints and not checkpoints.exists():
-        checkpoints.save(progress)  # so that a run can be resumed from its first second on
+    checkpoints = Checkpoints(checkpoint, model) if checkpoint and is_chief() else None
+    progress = _start(model, checkpoints, checkpoint, resume)
     keras_callbacks = keras.callbacks.CallbackList(
         list(callbacks),
         add_history=False,
-        add_progbar=verbose != 0,
+        add_progbar=verbose != 0 and is_chief(),
         model=model,
         verbose=verbose,
         epochs=epochs,
@@ -92,7 +92,7 @@ def train(
             model.reset_metrics()
         keras_callbacks.on_epoch_begin(epoch)
         # A checkpoint after the last step of an epoch has that epoch's logs in its metrics alone.
-        logs = _numbers(model.get_metrics_result()) if step else {}
+        logs = _numbers(distribute.logs(model)) if step else {}
         while step < batches.steps_per_epoch:
             count = min(variant.steps_per_call, batches.steps_per_epoch - step)
             keras_callbacks.on_train_batch_begin(step)
@@ -104,23 +104,52 @@ def train(
             if saver.is_due():
                 _check_finite(_weights(model), epoch, step - 1, checkpoints)
                 saver.save(epoch, step, history)
-        if validation is not None:
-            logs |= {f"val_{name}": value for name, value in evaluate(model, validation).items()}
-        logs["learning_rate"] = float(model.optimizer.learning_rate)
+        logs |= _after_epoch(model, validation)
         for name, value in logs.items():
             history.setdefault(name, []).append(value)
         keras_callbacks.on_epoch_end(epoch, logs)
         _check_finite(_weights(model), epoch, batches.steps_per_epoch - 1, checkpoints)
         saver.save(epoch + 1, 0, history)
-        if model.stop_training:
+        if distribute.agree(model, model.stop_training):
             break
     keras_callbacks.on_train_end(logs if epochs > progress.epoch else None)
     return history
 
 
+@distribute.watched()
 def evaluate(model: keras.Model, batches: tf.data.Dataset) -> dict[str, float]:
-    """Returns the loss and metrics of a compiled model over batched data."""
+    """Returns the loss and metrics of a compiled model over batched data.
+
+    Replicas divide the batches among them, and all workers get the whole result.
+    """
+    if distribute.strategy_of(model) is not None:
+        return _numbers(distribute.evaluate(model, batches))
     return _numbers(model.evaluate(batches, return_dict=True, verbose=0))
+
+
+def is_chief() -> bool:
+    """Tells whether this process writes files and shows progress: it is alone, or worker 0."""
+    return cluster.place().is_chief
+
+
+def _after_epoch(model: keras.Model, validation: tf.data.Dataset | None) -> dict[str, float]:
+    """Returns the logs that an epoch has besides those of its steps."""
+    logs = {} if validation is None else evaluate(model, validation)
+    rate = float(tf.convert_to_tensor(model.optimizer.learning_rate))
+    return {f"val_{name}": value for name, value in logs.items()} | {"learning_rate": rate}
+
+
+def _start(model, checkpoints: Checkpoints | None, path, resume: bool) -> Progress:
+    """Restores the checkpoint, or writes a first one; returns where all workers go on."""
+    progress = Progress()
+    if resume and is_chief():
+        if checkpoints is None or not checkpoints.exists():
+            raise InputError(f"nothing to resume: there is no checkpoint at {path}")
+        progress = checkpoints.restore()
+    elif checkpoints and not checkpoints.exists():
+        checkpoints.save(progress)  # so that a run can be resumed from its first second on
+    distribute.start_alike(model)
+    return Progress(**distribute.from_chief(dataclasses.asdict(progress)))
 
 
 def _take(take_steps: Callable, iterator, count: int, epoch: int, step: int):
@@ -135,8 +164,9 @@ def _take(take_steps: Callable, iterator, count: int, epoch: int, step: int):
         found = re.search(r"label value of (-?\d+) .*?valid range of (\[[^)]*\))", str(error))
         if not found:
             raise
+        taken = f"steps {step + 1} to {step + count}" if count > 1 else f"step {step + 1}"
         raise InputError(
-            f"got the label {found[1]} at epoch {epoch + 1}, step {step + 1}, expected one in "
+            f"got the label {found[1]} at epoch {epoch + 1}, {taken}, expected one in "
             f"{found[2]}: the data set and the network disagree on the classes"
         ) from error
 

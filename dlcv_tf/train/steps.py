@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from dlcv_tf.errors import InputError
-from dlcv_tf.train import kernels, split
+from dlcv_tf.train import distribute, kernels, split
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +28,14 @@ class Variant:
     threads: int | None = None
     xla: bool = False
     steps_per_call: int = 1
+
+    def __post_init__(self):
+        for name in ("parts", "steps_per_call", "threads"):
+            value = getattr(self, name)
+            if not (name == "threads" and value is None) and not (
+                isinstance(value, int) and value > 0
+            ):
+                raise InputError(f"got {name}={value!r} for a variant, expected 1 or more")
 
     def __str__(self):
         cores = {None: "all cores", 1: "one core"}.get(self.threads, f"{self.threads} cores")
@@ -63,9 +71,15 @@ def make_variables(model: keras.Model, element_spec) -> None:
     Args:
         model: compiled model.
         element_spec: of the batches.
+
+    Raises:
+        InputError: the model was made under a strategy that cannot train it so.
     """
-    model._symbolic_build(data_batch=[tf.zeros(spec.shape, spec.dtype) for spec in element_spec])
-    model.optimizer.build(model.trainable_variables)
+    distribute.check(model, element_spec[0].shape[0])
+    with model.distribute_strategy.scope():
+        zeros = [tf.zeros(spec.shape, spec.dtype) for spec in element_spec]
+        model._symbolic_build(data_batch=zeros)
+        model.optimizer.build(model.trainable_variables)
 
 
 def compiled(model: keras.Model, element_spec, variant: Variant) -> Callable:
@@ -85,10 +99,11 @@ def compiled(model: keras.Model, element_spec, variant: Variant) -> Callable:
     @tf.function(input_signature=[element_spec], autograph=False, jit_compile=variant.xla or None)
     def step(batch):
         with contextlib.ExitStack() as stack:
+            stack.enter_context(distribute.synchronized(model))
             stack.enter_context(kernels.fused(model))
             if variant.parts > 1:
                 stack.enter_context(split.batch(model, variant.parts))
-            return model.train_step(batch)
+            return distribute.train_step(model, batch)
 
     one_step = step.get_concrete_function()
     names = sorted(one_step.structured_outputs)

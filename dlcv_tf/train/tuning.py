@@ -69,6 +69,9 @@ def choose(
 
     Returns:
         The choice; the default variant where there is a GPU, or where the trial failed.
+
+    Raises:
+        InputError: `build` raised it.
     """
     import tensorflow as tf
 
@@ -77,10 +80,12 @@ def choose(
     path = pathlib.Path(cache) if cache else default_cache()
     key = json.dumps({"subject": subject, "machine": _machine()}, sort_keys=True)
     known = _read(path)
-    if key in known:
+    try:
         found = known[key]
         reason = f"{_sentence(found['milliseconds'])}; remembered in {path}"
         return Choice(Variant(**found["variant"]), found["milliseconds"], reason)
+    except (KeyError, TypeError, ValueError):  # none yet, or a broken one
+        pass
     say("finding the fastest way to carry out a training step here: some seconds, once")
     choice = _try_all(build)
     if choice.milliseconds:
@@ -116,6 +121,8 @@ def _try_all(build: Callable) -> Choice:
     with _silence():  # which the server's children inherit
         forkserver.ensure_running()
     first = _try(context, build, DEFAULT)
+    if "refused" in first:
+        raise InputError(first["refused"])
     if "seconds" not in first:
         return Choice(DEFAULT, {}, f"the trial failed: {first['error']}")
     seconds = {DEFAULT: first["seconds"]}
@@ -175,6 +182,8 @@ def _trial(build: Callable, variant: Variant, sender) -> None:
         variant.use_threads()
         model, batch = build()
         result = {"seconds": seconds_per_step(model, batch, variant), "layers": _layers(model)}
+    except InputError as error:
+        result = {"refused": str(error)}
     except Exception as error:  # whatever a network or a compiler does: it is not chosen
         result = {"error": f"{type(error).__name__}: {error}"[:300]}
     sender.send(result)
@@ -228,9 +237,10 @@ def _machine() -> dict:
 
 def _read(path: pathlib.Path) -> dict:
     try:
-        return json.loads(path.read_text())
+        known = json.loads(path.read_text())
     except (OSError, ValueError):  # none yet, or a broken one: the trial is done again
-        return {}
+        known = {}
+    return known if isinstance(known, dict) else {}
 
 
 def _write(path: pathlib.Path, choices: dict) -> None:

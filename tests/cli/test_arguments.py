@@ -112,6 +112,27 @@ def test_every_field_of_a_recipe_can_be_written_and_read_back(field):
     assert arguments.changes([text], recipe) == {field.name: value}
 
 
+@pytest.mark.parametrize(
+    ("texts", "value", "others"),
+    [
+        ([], "on", []),
+        (["epochs=3", "tuned=off"], "on", ["epochs=3", "tuned=off"]),
+        (["epochs=3", "tune=off", "data=tune=on"], "off", ["epochs=3", "data=tune=on"]),
+        (["tune=on"], "on", []),
+    ],
+)
+def test_a_key_is_taken_out(texts, value, others):
+    assert arguments.taken(texts, "tune", ("on", "off")) == (value, others)
+
+
+@pytest.mark.parametrize(
+    "texts", [["tune=maybe"], ["tune="], ["tune"], ["tune=ON"], ["tune=on", "tune=on"]]
+)
+def test_a_key_taken_out_has_one_of_its_values_once(texts):
+    with pytest.raises(InputError, match=f"got {' '.join(texts)}, expected tune=on or tune=off"):
+        arguments.taken(["epochs=3", *texts], "tune", ("on", "off"))
+
+
 def test_refuse_changes():
     arguments.refuse_changes([], "--resume", "it has its own")
     with pytest.raises(InputError, match=r"got epochs=3 beside --resume.*: it has its own"):

@@ -18,7 +18,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 def dlcv(*arguments, cwd, expect=0):
     """Runs the command line in a process of its own; returns what it printed."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(cwd / "cache")}
     done = subprocess.run(
         [sys.executable, "-m", "dlcv_tf.cli.main", *map(str, arguments)],
         cwd=cwd,
@@ -47,6 +47,13 @@ def test_train_says_what_to_do_next(tmp_path):
     out = dlcv("train", "digits_linear", "--smoke", cwd=tmp_path).stdout
     assert "test accuracy" in out and "next: dlcv export runs/smoke/digits_linear/" in out
     assert list(tmp_path.glob("runs/smoke/digits_linear/*-1/tensorboard/train/events*"))
+
+
+def test_a_run_keeps_how_its_steps_are_carried_out_and_so_does_the_cache(workplace):
+    kept = json.loads((workplace / "run" / "variant.json").read_text())
+    (found,) = json.loads((workplace / "cache" / "dlcv_tf" / "tuning.json").read_text()).values()
+    assert kept["variant"] == found["variant"] and kept["milliseconds"] == found["milliseconds"]
+    assert kept["milliseconds"]["whole batch, all cores per operation"] > 0
 
 
 def test_evaluate_run_and_artifact_agree(workplace):

@@ -26,6 +26,10 @@ MODELS = {
         lambda: models.convnet(SMALL, 5, filters=(4, 4), hidden_units=8),
         ramp((4, *SMALL)),
     ),
+    "airbench": (
+        lambda: models.airbench((18, 18, 3), 5, widths=(4, 6, 8)),
+        ramp((4, 18, 18, 3)),
+    ),
     "resnet20": (lambda: models.resnet20(SMALL, 5, width=4), ramp((4, *SMALL))),
     "resnet32": (lambda: models.resnet32(SMALL, 5, width=4), ramp((4, *SMALL))),
     "resnet56": (lambda: models.resnet56(SMALL, 5, width=4), ramp((4, *SMALL))),

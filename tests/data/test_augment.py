@@ -1,5 +1,7 @@
 """Augmentations keep shape and type, follow from the seed, and are the same inside `tf.data`."""
 
+import collections
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -49,6 +51,30 @@ def test_shift_moves_by_at_most_the_fraction_and_reflects_the_border():
         assert len(places) == 1
         offsets.add(places[0])
     assert len(offsets) > 10
+
+
+@pytest.mark.parametrize("size, square", [((16, 12), (4, 3)), ((2, 3), (1, 1)), ((32, 32), (8, 8))])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_cutout_covers_one_square_inside_the_picture_with_grey(size, square, dtype):
+    images = (pictures(60, size) // 2).astype(dtype)  # no grey of 128 in them
+    cut = np.asarray(augment.cutout(images, SEED))
+    covered = (cut == 128).all(axis=-1)
+    np.testing.assert_array_equal(cut[~covered], images[~covered])
+    corners = set()
+    for picture in covered:
+        rows, columns = (np.flatnonzero(picture.any(axis=axis)) for axis in (1, 0))
+        assert (len(rows), len(columns)) == square
+        assert picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()
+        corners.add((int(rows[0]), int(columns[0])))
+    assert len({y for y, _ in corners}) > 1 and len({x for _, x in corners}) > 1
+
+
+def test_cutout_reaches_every_place():
+    cut = np.asarray(augment.cutout(np.zeros((400, 4, 4, 1), np.uint8), SEED, fraction=0.5))
+    covered = (cut[..., 0] == 128).reshape(400, 16)
+    corners = collections.Counter(int(np.flatnonzero(picture)[0]) for picture in covered)
+    assert sorted(corners) == [0, 1, 2, 4, 5, 6, 8, 9, 10]
+    assert min(corners.values()) > 15  # 44 expected, with a standard deviation of 6.3
 
 
 def test_unknown_name_is_suggested():

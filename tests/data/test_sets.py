@@ -212,6 +212,50 @@ def test_odd_pictures_are_read_and_broken_ones_named(tmp_path):
     assert named == {"empty.jpg", "notes.txt", "cut.jpg", "huge.png"}
 
 
+@pytest.mark.parametrize("options", [{}, {"image_size": (16, 12)}])
+@pytest.mark.parametrize("split", sets.SPLITS)
+def test_describe_says_of_an_embedded_set_what_load_says(split, options):
+    assert data.describe("digits", split, **options) == data.load("digits", split, **options)[1]
+
+
+@pytest.mark.parametrize("options", [{}, {"image_size": (16, 12), "channels": 1}])
+def test_describe_says_of_a_folder_what_load_says_without_its_pictures(
+    tmp_path, monkeypatch, options
+):
+    for label, count in (("cat", 5), ("dog", 12)):
+        for number in range(count):
+            save(tmp_path / label / f"{number}.png")
+    loaded = [data.load(f"folder:{tmp_path}", split, **options)[1] for split in sets.SPLITS]
+
+    def opened(*_):
+        raise AssertionError("a picture was opened")
+
+    monkeypatch.setattr(folder, "read_all", opened)
+    monkeypatch.setattr(pathlib.Path, "read_bytes", opened)
+    described = [data.describe(f"folder:{tmp_path}", split, **options) for split in sets.SPLITS]
+    assert described == loaded
+
+
+def test_describe_refuses_what_load_refuses(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    wrong = [
+        ("digit", "train", {}),
+        ("digits", "dev", {}),
+        ("digits", "val", {"channels": 3}),
+        (f"folder:{tmp_path}", "dev", {}),
+        (f"folder:{tmp_path}", "train", {}),
+        (f"folder:{tmp_path / 'none'}", "train", {}),
+        ("folder:", "train", {}),
+    ]
+    for name, split, options in wrong:
+        with pytest.raises(InputError) as expected:
+            data.load(name, split, **options)
+        with pytest.raises(InputError) as error:
+            data.describe(name, split, **options)
+        assert str(error.value) == str(expected.value)
+
+
 def test_folder_errors(tmp_path):
     with pytest.raises(InputError, match="expected an existing folder"):
         data.load(f"folder:{tmp_path / 'none'}")

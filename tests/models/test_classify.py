@@ -36,6 +36,26 @@ def test_small_resnets_have_the_papers_counts(name):
     assert trainable(models.BUILDERS[name]((32, 32, 3), 10)) == SMALL[name]
 
 
+def test_airbench_has_the_papers_count():
+    network = models.airbench((32, 32, 3), 10)
+    groups = 9 * (24 * 64 + 64 * 64 + 64 * 256 + 3 * 256 * 256)  # 3x3 convolutions
+    norms = 2 * 2 * (64 + 256 + 256)  # scale and shift, two layers a group
+    assert trainable(network) == groups + norms + 256 * 10 == 1_972_480
+    whitening = 2 * 2 * 3 * 24
+    assert network.count_params() == 1_972_480 + whitening + norms  # and moving statistics
+    assert network.count_params() <= 2_000_000
+    assert not network.get_layer("whiten").trainable_variables
+
+
+def test_airbench_takes_pictures_of_eighteen_pixels():
+    network = models.airbench((18, 18, 3), 10)
+    assert [network.get_layer(f"c{n}").output.shape[1:3] for n in (2, 3, 4)] == [
+        (8, 8),
+        (4, 4),
+        (2, 2),
+    ]
+
+
 def test_linear_has_a_weight_per_pixel_and_class():
     assert trainable(models.linear((32, 32, 3), 10)) == 30_730
 
@@ -50,7 +70,7 @@ def test_endpoints_are_named(name, sizes):
         assert model.get_layer(f"c{stage}").output.shape[1:3] == (side, side)
 
 
-@pytest.mark.parametrize("name", ["linear", "resnet20", "resnet18"])
+@pytest.mark.parametrize("name", ["linear", "resnet20", "resnet18", "airbench"])
 def test_first_loss_is_log_of_the_number_of_classes(name):
     keras.utils.set_random_seed(0)
     shape, classes = (32, 32, 3), 10

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import keras
 import numpy as np
 import pytest
 
@@ -123,7 +124,121 @@ def test_run_directories_are_numbered_and_the_newest_is_found(tmp_path):
         run.load_task(tmp_path)
 
 
-@pytest.mark.parametrize("change", [{"epochs": 0}, {"seed": -1}, {"image_size": (0, 8)}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epochs": 0},
+        {"seed": -1},
+        {"image_size": (0, 8)},
+        {"label_smoothing": 1.0},
+        {"label_smoothing": -0.1},
+    ],
+)
 def test_values_that_cannot_be_trained_with_are_refused(change):
     with pytest.raises(InputError, match=f"got {next(iter(change))}=.*, expected "):
         recipes.get("digits_linear").replace(**change)
+
+
+def small_airbench(**changes):
+    """Returns the recipe of the shipped classifier at toy size, on the embedded digits."""
+    return recipes.get("cifar10_airbench").replace(
+        data="digits",
+        image_size=(18, 18),
+        mean=(127.5,),
+        std=(127.5,),
+        train_split="train",
+        validation_split="val",
+        network_options={"widths": (4, 4, 4)},
+        **changes,
+    )
+
+
+def test_the_first_filters_whiten_the_training_pictures():
+    recipe = small_airbench()
+    dataset, info = recipe.load("train")
+    task = recipe.task(info)
+    before = task.network.get_weights()
+    recipe.initialize(task, dataset)
+    pairs = zip(before, task.network.get_weights(), strict=True)
+    assert sum(not np.array_equal(*pair) for pair in pairs) == 1
+    images, _ = next(iter(dataset.batch(info.num_examples)))
+    answers = np.asarray(task.network.get_layer("whiten")(task.preprocess(images)), np.float64)
+    answers = answers.reshape(-1, 8)[:, :4]
+    products = answers.T @ answers / len(answers)
+    sizes = products.diagonal()
+    assert 0.9 < sizes.max() <= 1 + 1e-4 and (np.diff(sizes) < 0).all()
+    np.testing.assert_allclose(products, np.diag(sizes), atol=1e-4)
+    recipe.compile(task, 1)
+    weights = task.network.get_layer("whiten").get_weights()[0]
+    task.train_on_batch(images[:32], np.arange(32) % 10)
+    np.testing.assert_array_equal(task.network.get_layer("whiten").get_weights()[0], weights)
+
+
+def test_label_smoothing_reaches_the_loss():
+    recipe = small_airbench(label_smoothing=0.25)
+    task = recipe.task(recipe.describe("train"))
+    recipe.compile(task, 1)
+    assert task.loss.smoothing == 0.25
+    plain = small_airbench(label_smoothing=0.0)
+    plain.compile(task, 1)
+    assert type(task.loss) is keras.losses.SparseCategoricalCrossentropy
+
+
+def test_a_trial_has_what_training_has():
+    from dlcv_tf.recipes import run
+
+    recipe = small_airbench(batch_size=32)
+    task, (images, labels) = run.trial(recipe)
+    assert images.shape == (32, 18, 18, 1) and images.dtype == np.uint8
+    assert labels.shape == (32,) and set(labels) <= set(range(10))
+    assert np.isfinite(task.train_on_batch(images, labels)[0])
+    assert len(run.trial(recipe.replace(batch_size=5000))[1][1]) == 1258  # a batch of all there is
+
+
+@pytest.fixture
+def variants_trained_with(monkeypatch):
+    """Runs recipes in this process as it is; returns the variants that training was asked for."""
+    from dlcv_tf.recipes import run
+    from dlcv_tf.train import loop
+
+    variants, train = [], loop.train
+
+    def watched(*arguments, variant, **options):
+        variants.append(variant)
+        return train(*arguments, variant=variant, **options)
+
+    monkeypatch.setattr(loop, "train", watched)
+    monkeypatch.setattr(run, "make_reproducible", keras.utils.set_random_seed)
+    return variants
+
+
+def test_the_variant_of_a_run_is_kept_and_used_when_resuming(
+    tmp_path, monkeypatch, variants_trained_with
+):
+    from dlcv_tf.recipes import run
+    from dlcv_tf.train import Variant, tuning
+
+    chosen = tuning.Choice(Variant(parts=2, steps_per_call=3), {"a": 1.0}, "the fastest")
+    monkeypatch.setattr(run, "choose_variant", lambda *_: chosen)
+    recipe = recipes.get("digits_linear").replace(epochs=1)
+    run.run(recipe, tmp_path / "tuned", tune=True, verbose=0)
+    assert tuning.read_choice(tmp_path / "tuned" / "variant.json") == chosen
+    monkeypatch.delattr(run, "choose_variant")  # nothing is tried when resuming
+    run.run(recipe, tmp_path / "tuned", resume=True, tune=True, verbose=0)
+    run.run(recipe, tmp_path / "plain", verbose=0)
+    (tmp_path / "tuned" / "variant.json").unlink()  # a run of an older version
+    run.run(recipe, tmp_path / "tuned", resume=True, tune=True, verbose=0)
+    run.run(recipe, tmp_path / "smoke", smoke=True, tune=True, verbose=0)
+    default = Variant()
+    assert variants_trained_with == [chosen.variant, chosen.variant, default, default, default]
+    assert tuning.read_choice(tmp_path / "plain" / "variant.json").variant == default
+
+
+def test_a_broken_choice_is_named_when_resuming(tmp_path, variants_trained_with):
+    from dlcv_tf.recipes import run
+
+    recipe = recipes.get("digits_linear").replace(epochs=1)
+    run.run(recipe, tmp_path / "run", smoke=True, verbose=0)
+    (tmp_path / "run" / "variant.json").write_text("{")
+    with pytest.raises(InputError, match="variant.json is not a choice of a variant"):
+        run.run(recipe, tmp_path / "run", resume=True, verbose=0)

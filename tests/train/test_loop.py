@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 
 import keras
 import numpy as np
@@ -73,6 +74,62 @@ class StopAt(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+class Calls(keras.callbacks.Callback):
+    """Keeps the indices that the calls of an epoch begin and end with."""
+
+    def __init__(self):
+        super().__init__()
+        self.begun, self.ended = [], []
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.begun.append(batch)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.ended.append((batch, logs["loss"]))
+
+
+def test_several_steps_in_a_call_give_the_same_bits_as_one_at_a_time():
+    one, several = compiled(), compiled()
+    history = train.train(one, batches(), epochs=2, verbose=0)
+    variant = train.Variant(steps_per_call=3)
+    assert train.train(several, batches(), epochs=2, variant=variant, verbose=0) == history
+    np.testing.assert_array_equal(weights(several), weights(one))
+
+
+@pytest.mark.parametrize(
+    "steps_per_call, first, last",
+    [(1, [0, 1, 2, 3, 4], [0, 1, 2, 3, 4]), (3, [0, 3], [2, 4]), (5, [0], [4]), (32, [0], [4])],
+)
+def test_callbacks_get_the_first_and_the_last_step_of_a_call(steps_per_call, first, last):
+    single, calls = Calls(), Calls()
+    variant = train.Variant(steps_per_call=steps_per_call)
+    task = compiled()
+    train.train(task, batches(), epochs=2, variant=variant, callbacks=[calls], verbose=0)
+    assert int(task.optimizer.iterations) == 10
+    assert calls.begun == first * 2
+    assert [step for step, _ in calls.ended] == last * 2
+    train.train(compiled(), batches(), epochs=2, callbacks=[single], verbose=0)
+    assert set(calls.ended) <= set(single.ended)
+
+
+@pytest.mark.parametrize("calls", [1, 2, 3])
+def test_resumed_in_mid_epoch_with_several_steps_a_call_the_weights_end_the_same(
+    calls, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)  # a checkpoint after every call
+    options = {"epochs": 3, "variant": train.Variant(steps_per_call=3), "verbose": 0}
+    whole = compiled()
+    history = train.train(whole, batches(), **options)
+    options["checkpoint"] = path = tmp_path / "checkpoint.npz"
+    with pytest.raises(KeyboardInterrupt):
+        train.train(compiled(), batches(), callbacks=[StopAt(calls)], **options)
+    progress = train.read_progress(path)
+    assert (progress.epoch, progress.step) == {1: (0, 0), 2: (0, 3), 3: (1, 0)}[calls]
+    resumed = compiled(seed=99)
+    assert train.train(resumed, batches(), resume=True, **options) == history
+    np.testing.assert_array_equal(weights(resumed), weights(whole))
+
+
 @pytest.mark.parametrize("steps", [1, 5, 8])  # 1: before the first checkpoint but the initial one
 def test_resumed_run_ends_with_the_same_weights_bit_for_bit(steps, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)  # a checkpoint after every step
@@ -102,6 +159,29 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_good_checkpoint(tmp_pat
     assert "at epoch 1, step" in message and "learning rate" in message
     assert str(path) in message
     assert path.read_bytes() == good
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Explosion(keras.optimizers.schedules.LearningRateSchedule):
+    """An infinite learning rate at one step, whose loss is still good: that of the next is not."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def __call__(self, step):
+        return tf.where(tf.equal(tf.cast(step, tf.int32), self.step), np.inf, 0.01)
+
+    def get_config(self):
+        return {"step": self.step}
+
+
+@pytest.mark.parametrize("steps_per_call", [1, 2, 3, 5])
+def test_the_exact_step_of_a_loss_that_is_not_a_number_is_named(steps_per_call):
+    variant = train.Variant(steps_per_call=steps_per_call)
+    for step, named in ((0, "epoch 1, step 2"), (2, "epoch 1, step 4"), (6, "epoch 2, step 3")):
+        task = compiled(learning_rate=Explosion(step))
+        with pytest.raises(train.NonFiniteError, match=f"loss is nan at {named}:"):
+            train.train(task, batches(), epochs=2, variant=variant, verbose=0)
 
 
 def test_weights_that_are_not_numbers_after_the_last_step_are_noticed(tmp_path):
@@ -185,6 +265,22 @@ def test_a_label_outside_the_classes_is_named():
     dataset = tf.data.Dataset.from_tensor_slices((pictures(8, (8, 8)), np.full(8, 7)))
     with pytest.raises(InputError, match=r"got the label 7 at epoch 1, step 1, .* in \[0, 3\)"):
         train.train(compiled(), data.TrainingBatches(dataset, 8, 4), epochs=1, verbose=0)
+
+
+@pytest.mark.parametrize("steps_per_call", [2, 4])
+def test_a_label_outside_the_classes_is_named_with_its_step_within_a_call(steps_per_call):
+    labels = np.arange(40) % CLASSES
+    labels[17] = 7
+    dataset = tf.data.Dataset.from_tensor_slices((pictures(40, (8, 8)), labels))
+    stream = data.TrainingBatches(dataset, 40, 4)
+    wrong = [7 in batch for _, batch in stream.stream(1).as_numpy_iterator()].index(True)
+    variant = train.Variant(steps_per_call=steps_per_call)
+    assert wrong % steps_per_call, "the test wants a step that does not begin a call"
+    with pytest.raises(InputError, match="got the label 7 at epoch 1, steps? ") as error:
+        train.train(compiled(), stream, epochs=1, variant=variant, verbose=0)
+    found = re.search(r"steps? (\d+)(?: to (\d+))?,", str(error.value))  # one, or those of a call
+    first, last = int(found[1]), int(found[2] or found[1])
+    assert first <= wrong + 1 <= last < first + steps_per_call
 
 
 def test_one_trace():

@@ -8,9 +8,12 @@ instead of many), He's initial weights instead of identities, batch-norm scales 
 import keras
 from keras import layers
 
+from dlcv_tf.errors import InputError
+
 BATCH_NORM_MOMENTUM = 0.9
 BATCH_NORM_EPSILON = 1e-5
 WHITENING_SIZE = 2  # pixels a side (section 3.1)
+SMALLEST = 9  # pixels a side: one is left after whitening and three pools
 LOGIT_SCALE = 1 / 9  # section 3.1
 
 
@@ -25,13 +28,21 @@ def airbench(
     training pictures, as the recipes do. Its initial weights are random, which works less well.
 
     Args:
-        input_shape: (height, width, channels) of the preprocessed picture; 18 pixels or more.
+        input_shape: (height, width, channels) of the preprocessed picture; 9 pixels or more.
         num_classes: number of scores.
         widths: filters of the three groups.
 
     Returns:
         Model from (batch, height, width, channels) to `{"logits": (batch, num_classes)}`.
+
+    Raises:
+        InputError: the picture is too small for three max pools.
     """
+    if min(input_shape[:2]) < SMALLEST:
+        raise InputError(
+            f"got pictures of {input_shape[0]}x{input_shape[1]} pixels, expected {SMALLEST}x"
+            f"{SMALLEST} or more: give image_size={SMALLEST},{SMALLEST}, or take another network"
+        )
     images = keras.Input(input_shape, name="images")
     x = layers.Conv2D(
         2 * WHITENING_SIZE**2 * input_shape[-1],
