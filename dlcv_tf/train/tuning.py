@@ -24,9 +24,10 @@ from dlcv_tf.train import steps
 from dlcv_tf.train.steps import DEFAULT, Variant
 
 WARM_UP_STEPS = 3
-MEASURED_STEPS = 10
-MEASURED_SECONDS = 1.5  # after which fewer steps will do
-TRIAL_SECONDS = 60.0  # for a whole trial, tracing and compiling included
+ROUNDS = 4
+BLOCK_STEPS = 5
+BLOCK_SECONDS = (0.1, 0.6)  # at least, and after which fewer steps will do
+TRIAL_SECONDS = 60.0  # to wait for an answer, tracing and compiling included
 CALL_SECONDS = 0.025  # of one call of the graph: steps shorter than that are taken together
 MAX_STEPS_PER_CALL = 32
 MARGIN = 1.03  # by which another variant must beat the default one: the noise of a trial
@@ -34,6 +35,10 @@ MARGIN = 1.03  # by which another variant must beat the default one: the noise o
 # XLA runs convolutions on a CPU by slow kernels: it lost by a factor of 1.5 to 11 wherever there
 # were any, and takes long to compile.
 CONVOLUTIONS = ("Conv1D", "Conv2D", "Conv2DTranspose", "Conv3D", "DepthwiseConv2D")
+
+
+class TrialError(Exception):
+    """A variant could not be tried."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,18 +121,10 @@ def default_cache() -> pathlib.Path:
 
 
 def _try_all(build: Callable) -> Choice:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tensorflow", "keras", "dlcv_tf.train.steps"])
-    with _silence():  # which the server's children inherit
-        forkserver.ensure_running()
-    first = _try(context, build, DEFAULT)
-    if "refused" in first:
-        raise InputError(first["refused"])
-    if "seconds" not in first:
-        return Choice(DEFAULT, {}, f"the trial failed: {first['error']}")
-    seconds = {DEFAULT: first["seconds"]}
-    for variant in candidates(set(first["layers"]), os.cpu_count()):
-        seconds[variant] = _try(context, build, variant).get("seconds", math.inf)
+    try:
+        seconds = _race(build)
+    except TrialError as error:
+        return Choice(DEFAULT, {}, f"the trial failed: {error}")
     fastest = min(seconds, key=lambda each: seconds[each] * (1 if each == DEFAULT else MARGIN))
     together = min(MAX_STEPS_PER_CALL, math.ceil(CALL_SECONDS / seconds[fastest]))
     milliseconds = {
@@ -137,6 +134,47 @@ def _try_all(build: Callable) -> Choice:
     return Choice(variant, milliseconds, _sentence(milliseconds))
 
 
+def _race(build: Callable) -> dict[Variant, float]:
+    """Returns the seconds of a step of each variant, infinite where it failed.
+
+    Short blocks of all of them alternate, so that what else the machine does slows all down, and
+    the fastest block counts.
+
+    Raises:
+        TrialError: the default variant failed.
+        InputError: `build` raised it.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tensorflow", "keras", "dlcv_tf.train.steps"])
+    with _silence():  # which the server's children inherit
+        forkserver.ensure_running()
+    with contextlib.ExitStack() as stack:
+
+        def start(variant):
+            trial = _Trial(context, build, variant)
+            stack.callback(trial.close)
+            return trial
+
+        first = start(DEFAULT)
+        layers = first.answer()  # before the others take its cores
+        others = {each: start(each) for each in candidates(set(layers), os.cpu_count())}
+        running = {DEFAULT: first}
+        seconds = dict.fromkeys([DEFAULT, *others], math.inf)
+        for variant, trial in others.items():
+            with contextlib.suppress(TrialError):
+                trial.answer()
+                running[variant] = trial
+        for _ in range(ROUNDS):
+            for variant, trial in list(running.items()):
+                try:
+                    seconds[variant] = min(seconds[variant], trial.block())
+                except TrialError:
+                    del running[variant]
+    if seconds[DEFAULT] == math.inf:
+        raise TrialError("its process ended")
+    return seconds
+
+
 def _sentence(milliseconds: dict[str, float]) -> str:
     order = sorted(milliseconds, key=milliseconds.get)
     first, *others = [f"{milliseconds[name]:.4g} ms" for name in order]
@@ -144,21 +182,48 @@ def _sentence(milliseconds: dict[str, float]) -> str:
     return f"{first} a step; " + "; ".join(slower or ["nothing else tried"])
 
 
-def _try(context, build: Callable, variant: Variant) -> dict:
-    """Returns what `_trial` measured in a new process, or why it did not."""
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_trial, args=(build, variant, sender), daemon=True)
-    process.start()
-    sender.close()
-    try:
-        if not receiver.poll(TRIAL_SECONDS):
-            return {"error": f"no answer in {TRIAL_SECONDS:.0f} s"}
-        return receiver.recv()
-    except EOFError:
-        return {"error": "its process ended"}
-    finally:
-        process.kill()
-        process.join()
+class _Trial:
+    """A process that carries out steps of one variant when it is asked to.
+
+    Args:
+        context: of multiprocessing.
+        build: as for `choose`.
+        variant: how.
+    """
+
+    def __init__(self, context, build: Callable, variant: Variant):
+        self._channel, other = context.Pipe()
+        self._process = context.Process(target=_serve, args=(build, variant, other), daemon=True)
+        self._process.start()
+        other.close()
+
+    def answer(self):
+        """Returns the process's next answer.
+
+        Raises:
+            TrialError: it failed, ended, or took too long.
+            InputError: `build` raised it.
+        """
+        try:
+            if not self._channel.poll(TRIAL_SECONDS):
+                raise TrialError(f"no answer in {TRIAL_SECONDS:.0f} s")
+            kind, value = self._channel.recv()
+        except (EOFError, ConnectionError):
+            raise TrialError("its process ended") from None
+        if kind is not None:
+            raise kind(value)
+        return value
+
+    def block(self) -> float:
+        """Returns the seconds of a step, the median of a few."""
+        with contextlib.suppress(OSError):  # the missing answer says so
+            self._channel.send(BLOCK_STEPS)
+        return self.answer()
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._process.kill()
+        self._process.join()
 
 
 @contextlib.contextmanager
@@ -176,49 +241,42 @@ def _silence() -> Iterator[None]:
                 os.close(original)
 
 
-def _trial(build: Callable, variant: Variant, sender) -> None:
-    """Times steps of one variant, in a process of its own, and sends the result."""
+def _serve(build: Callable, variant: Variant, channel) -> None:
+    """Times blocks of steps on request, in a process of its own.
+
+    Every answer is (class of an error or None, its message or the value): the layers when it is
+    ready, then the seconds of a step.
+    """
     try:
         variant.use_threads()
         model, batch = build()
-        result = {"seconds": seconds_per_step(model, batch, variant), "layers": _layers(model)}
+        step = _stepper(model, batch, variant)
+        for _ in range(WARM_UP_STEPS):
+            step()
+        channel.send((None, sorted({type(layer).__name__ for layer in model._flatten_layers()})))
+        while count := channel.recv():
+            times = []
+            least, most = (time.monotonic() + seconds for seconds in BLOCK_SECONDS)
+            while time.monotonic() < (least if len(times) >= count else most) or not times:
+                started = time.perf_counter()
+                step()
+                times.append(time.perf_counter() - started)
+            channel.send((None, sorted(times)[len(times) // 2]))
     except InputError as error:
-        result = {"refused": str(error)}
+        channel.send((InputError, str(error)))
     except Exception as error:  # whatever a network or a compiler does: it is not chosen
-        result = {"error": f"{type(error).__name__}: {error}"[:300]}
-    sender.send(result)
+        channel.send((TrialError, f"{type(error).__name__}: {error}"[:300]))
 
 
-def seconds_per_step(model, batch: tuple, variant: Variant) -> float:
-    """Returns the seconds that a training step takes, the median of some, after a warm-up.
-
-    Args:
-        model: compiled model.
-        batch: arrays of one batch.
-        variant: how; its threads must be set.
-    """
+def _stepper(model, batch: tuple, variant: Variant) -> Callable[[], None]:
+    """Returns a function that takes one training step and waits for its end."""
     import tensorflow as tf
 
     dataset = tf.data.Dataset.from_tensors(batch).repeat()
     steps.make_variables(model, dataset.element_spec)
     take_steps = steps.compiled(model, dataset.element_spec, variant)
     iterator, one = iter(dataset), tf.constant(1)
-    times = []
-    started = time.monotonic()
-    while len(times) < WARM_UP_STEPS + MEASURED_STEPS:
-        before = time.perf_counter()
-        int(take_steps(iterator, one)[1])
-        times.append(time.perf_counter() - before)
-        if len(times) == WARM_UP_STEPS:
-            started = time.monotonic()
-        if len(times) > WARM_UP_STEPS and time.monotonic() - started > MEASURED_SECONDS:
-            break
-    times = sorted(times[WARM_UP_STEPS:])
-    return times[len(times) // 2]
-
-
-def _layers(model) -> list[str]:
-    return sorted({type(layer).__name__ for layer in model._flatten_layers()})
+    return lambda: int(take_steps(iterator, one)[1])
 
 
 def _machine() -> dict:
