@@ -161,14 +161,30 @@ def _take(take_steps: Callable, iterator, count: int, epoch: int, step: int):
         logs, good = take_steps(iterator, tf.constant(count))
         return _numbers(logs), int(good)
     except tf.errors.InvalidArgumentError as error:
-        found = re.search(r"label value of (-?\d+) .*?valid range of (\[[^)]*\))", str(error))
+        found = _wrong_label(str(error))
         if not found:
             raise
+        label, classes = found
         taken = f"steps {step + 1} to {step + count}" if count > 1 else f"step {step + 1}"
         raise InputError(
-            f"got the label {found[1]} at epoch {epoch + 1}, {taken}, expected one in "
-            f"{found[2]}: the data set and the network disagree on the classes"
+            f"got {label} at epoch {epoch + 1}, {taken}, expected {classes}: the data set and the "
+            "network disagree on the classes"
         ) from error
+
+
+def _wrong_label(message: str) -> tuple[str, str] | None:
+    """Returns label and classes from TensorFlow's message about a label that is none, or None."""
+    if found := re.search(r"label value of (-?\d+) .*?valid range of (\[[^)]*\))", message):
+        return f"the label {found[1]}", f"one in {found[2]}"
+    if "SparseSoftmaxCrossEntropyWithLogits" not in message:
+        return None
+    # Deterministic operations, as `dlcv train` has them, gather and scatter the labels' scores;
+    # whichever is first complains, and only the gathering knows the label.
+    if found := re.search(r"indices\[\d+\] = (-?\d+) is not in (\[[^)]*\))", message):
+        return f"the label {found[1]}", f"one in {found[2]}"
+    if re.search(r"segment_ids\[\d+\] = -?\d+ is out of range", message):
+        return "a label outside of the classes", "only those that the network has"
+    return None
 
 
 def _numbers(logs) -> dict[str, float]:

@@ -184,9 +184,11 @@ def test_label_smoothing_reaches_the_loss():
     assert type(task.loss) is keras.losses.SparseCategoricalCrossentropy
 
 
-def test_a_trial_has_what_training_has():
+def test_a_trial_has_what_training_has(monkeypatch):
     from dlcv_tf.recipes import run
 
+    # Deterministic operations would stay so for all tests that follow in this process.
+    monkeypatch.setattr(run, "make_reproducible", keras.utils.set_random_seed)
     recipe = small_airbench(batch_size=32)
     task, (images, labels) = run.trial(recipe)
     assert images.shape == (32, 18, 18, 1) and images.dtype == np.uint8

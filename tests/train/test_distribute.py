@@ -166,6 +166,7 @@ def test_dlcv_train_with_two_local_workers(tmp_path):
 def test_workers_that_meet_too_late_are_refused(monkeypatch):
     np.asarray(together.keras.ops.zeros(1))
     monkeypatch.setenv("TF_CONFIG", cluster.EXAMPLE)
+    distribute.join.cache_clear()  # another test may have found that this process is alone
     with pytest.raises(InputError, match="got a process in which TensorFlow runs already"):
         distribute.join()
 

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework import config as determinism  # it alone can switch it off again
 
 from dlcv_tf import data, models, tasks, train
 from dlcv_tf.errors import InputError
@@ -264,6 +265,20 @@ def test_callbacks_see_what_fit_shows_them_and_can_stop():
 def test_a_label_outside_the_classes_is_named():
     dataset = tf.data.Dataset.from_tensor_slices((pictures(8, (8, 8)), np.full(8, 7)))
     with pytest.raises(InputError, match=r"got the label 7 at epoch 1, step 1, .* in \[0, 3\)"):
+        train.train(compiled(), data.TrainingBatches(dataset, 8, 4), epochs=1, verbose=0)
+
+
+@pytest.fixture
+def deterministic():
+    keras.utils.set_random_seed(0)
+    tf.config.experimental.enable_op_determinism()
+    yield
+    determinism.disable_op_determinism()
+
+
+def test_a_label_outside_the_classes_is_named_by_deterministic_operations_too(deterministic):
+    dataset = tf.data.Dataset.from_tensor_slices((pictures(8, (8, 8)), np.full(8, 7)))
+    with pytest.raises(InputError, match=r"got (the|a) label .* at epoch 1, step 1, .* classes"):
         train.train(compiled(), data.TrainingBatches(dataset, 8, 4), epochs=1, verbose=0)
 
 
