@@ -87,9 +87,10 @@ def choose(
     known = _read(path)
     try:
         found = known[key]
-        reason = f"{_sentence(found['milliseconds'])}; remembered in {path}"
-        return Choice(Variant(**found["variant"]), found["milliseconds"], reason)
-    except (KeyError, TypeError, ValueError):  # none yet, or a broken one
+        variant = Variant(**found["variant"])
+        reason = f"{_sentence(found['milliseconds'], variant)}; remembered in {path}"
+        return Choice(variant, found["milliseconds"], reason)
+    except (KeyError, TypeError, ValueError, AttributeError):  # none yet, or a broken one
         pass
     say("finding the fastest way to carry out a training step here: some seconds, once")
     choice = _try_all(build)
@@ -131,7 +132,7 @@ def _try_all(build: Callable) -> Choice:
         str(variant): round(1000 * each, 2) for variant, each in seconds.items() if each < math.inf
     }
     variant = dataclasses.replace(fastest, steps_per_call=together)
-    return Choice(variant, milliseconds, _sentence(milliseconds))
+    return Choice(variant, milliseconds, _sentence(milliseconds, variant))
 
 
 def _race(build: Callable) -> dict[Variant, float]:
@@ -175,11 +176,12 @@ def _race(build: Callable) -> dict[Variant, float]:
     return seconds
 
 
-def _sentence(milliseconds: dict[str, float]) -> str:
-    order = sorted(milliseconds, key=milliseconds.get)
-    first, *others = [f"{milliseconds[name]:.4g} ms" for name in order]
-    slower = [f"{time} for {name}" for time, name in zip(others, order[1:], strict=True)]
-    return f"{first} a step; " + "; ".join(slower or ["nothing else tried"])
+def _sentence(milliseconds: dict[str, float], chosen: Variant) -> str:
+    """Says how long a step of the chosen variant takes, and of the others, the fastest first."""
+    names = sorted(milliseconds.keys() - {str(chosen)}, key=milliseconds.get)
+    others = [f"{milliseconds[name]:.4g} ms for {name}" for name in names]
+    own = f"{milliseconds[str(chosen)]:.4g} ms a step"
+    return "; ".join([own, *(others or ["nothing else tried"])])
 
 
 class _Trial:

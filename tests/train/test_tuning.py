@@ -18,7 +18,7 @@ from dlcv_tf.train import tuning
 
 CHOICE = tuning.Choice(
     train.Variant(parts=2, threads=1, steps_per_call=4),
-    {"whole batch": 3.5, "batch in 2 parts": 1.25},
+    {str(train.Variant()): 3.5, str(train.Variant(parts=2, threads=1)): 1.25},
     "1.25 ms a step",
 )
 
@@ -180,6 +180,14 @@ def test_another_variant_must_beat_the_default_by_more_than_noise(monkeypatch):
     assert clearly.variant == one_thread
     assert clearly.milliseconds == {str(train.Variant()): 100.0, str(one_thread): 90.0}
     assert clearly.reason.startswith("90 ms a step; 100 ms for ")
+
+
+def test_the_reason_gives_the_chosen_variants_time_also_where_another_was_a_little_faster(
+    monkeypatch,
+):
+    one_thread = train.Variant(threads=1)
+    hardly = measured(monkeypatch, {train.Variant(): 0.100, one_thread: 0.099})
+    assert hardly.reason == f"100 ms a step; 99 ms for {one_thread}"
 
 
 @pytest.mark.parametrize("seconds, steps", [(0.1, 1), (0.026, 1), (0.010, 3), (1e-5, 32)])
