@@ -36,7 +36,7 @@ def changes(texts: Sequence[str], values) -> dict:
         try:
             found[key] = _parse(value, kinds[key])
         except ValueError:
-            example = _text(getattr(values, key))
+            example = text_of(getattr(values, key))
             raise InputError(
                 f"got {text}, expected {_name(kinds[key])}, as in {key}={example}"
             ) from None
@@ -110,10 +110,10 @@ def _name(kind) -> str:
     return "a JSON object" if kind is dict else _NAMES[kind]
 
 
-def _text(value) -> str:
+def text_of(value) -> str:
     """Returns a value as it is written on the command line."""
     if isinstance(value, tuple):
-        return ",".join(map(_text, value))
+        return ",".join(map(text_of, value))
     if isinstance(value, dict):
         return f"'{json.dumps(value)}'"
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)

@@ -2,7 +2,7 @@
 
 import importlib
 
-_MODULES = ("confusion", "curves", "pictures", "report", "style", "svg")
+_MODULES = ("charts", "confusion", "curves", "pictures", "planes", "report", "style", "svg")
 
 
 def __getattr__(name: str):

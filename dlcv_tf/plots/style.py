@@ -2,7 +2,8 @@
 
 Figures are drawn in the colours of `LIGHT`. A report page replaces them by the palette's names, so
 that the same drawing follows the reader's light or dark scheme. Blue and orange stay apart for
-every kind of colour vision; grey is for what only serves as comparison.
+every kind of colour vision; grey is for what only serves as comparison. Further lines take `SERIES`
+in order, and are named where they end, so that no line is known by its colour alone.
 """
 
 from matplotlib.axes import Axes
@@ -17,6 +18,9 @@ LIGHT = {
     "ink": "#18202b",
     "accent": "#1d5fc2",
     "wrong": "#bf4a00",
+    "green": "#1c7350",
+    "purple": "#7a45b5",
+    "gold": "#7d6000",
 }
 DARK = {
     "paper": "#12161c",
@@ -26,7 +30,11 @@ DARK = {
     "ink": "#e9edf2",
     "accent": "#7cb0ff",
     "wrong": "#ff9a5c",
+    "green": "#5fcb9f",
+    "purple": "#c7a0f5",
+    "gold": "#dfbd55",
 }
+SERIES = ("accent", "wrong", "green", "purple", "gold", "muted")  # several lines in one panel
 
 WIDE = 8.8  # inches: the full width of a report page, 100 of its pixels to the inch
 NARROW = 3.5  # inches: the same for a phone

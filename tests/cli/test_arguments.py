@@ -105,7 +105,7 @@ def test_the_recipes_own_fields():
 @pytest.mark.parametrize("field", dataclasses.fields(recipes.Recipe), ids=lambda field: field.name)
 def test_every_field_of_a_recipe_can_be_written_and_read_back(field):
     recipe = recipes.get("mnist_convnet")
-    text = f"{field.name}={arguments._text(getattr(recipe, field.name))}".replace("'", "")
+    text = f"{field.name}={arguments.text_of(getattr(recipe, field.name))}".replace("'", "")
     value = getattr(recipe, field.name)
     if field.type is dict:
         value = {key: list(inner) for key, inner in value.items()}  # JSON knows no tuples

@@ -18,7 +18,7 @@ def luminance(colour):
 
 
 @pytest.mark.parametrize("palette", [style.LIGHT, style.DARK])
-@pytest.mark.parametrize("name", ["ink", "muted", "accent", "wrong"])
+@pytest.mark.parametrize("name", ["ink", *style.SERIES])
 @pytest.mark.parametrize("ground", ["paper", "panel"])
 def test_text_is_legible_on_both_grounds(palette, name, ground):
     low, high = sorted([luminance(palette[name]), luminance(palette[ground])])
