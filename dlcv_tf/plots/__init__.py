@@ -2,7 +2,17 @@
 
 import importlib
 
-_MODULES = ("charts", "confusion", "curves", "pictures", "planes", "report", "style", "svg")
+_MODULES = (
+    "charts",
+    "circuits",
+    "confusion",
+    "curves",
+    "pictures",
+    "planes",
+    "report",
+    "style",
+    "svg",
+)
 
 
 def __getattr__(name: str):

@@ -15,6 +15,7 @@ from dlcv_tf.plots.curves import spread
 PLOT_HEIGHT = 2.3  # inches
 ABOVE, BELOW, LEFT = 0.42, 0.62, 0.62  # inches: title, numbers and name of x, numbers of y
 LABELLED = 0.18  # inches more at the top where the y axis has a name
+NAMELESS = 0.2  # inches less at the bottom where no x axis has a name
 BESIDE = 0.1  # inches between a line's end and its name
 BAR_HEIGHT = 0.3  # inches
 LONGEST_NAME = 2.4  # inches beside a bar
@@ -87,7 +88,8 @@ def draw(panels: Sequence[Panel], columns: int = 2, width: float = style.WIDE) -
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
     cell_width = width / columns
-    cell_height = ABOVE + LABELLED + PLOT_HEIGHT + BELOW
+    above = ABOVE + LABELLED * any(panel.y_label for panel in panels)
+    cell_height = above + PLOT_HEIGHT + BELOW - NAMELESS * all(not p.x_label for p in panels)
     figure = style.figure(width, rows * cell_height)
     for number, panel in enumerate(panels):
         series = _checked(panel)
@@ -96,7 +98,7 @@ def draw(panels: Sequence[Panel], columns: int = 2, width: float = style.WIDE) -
         axes = style.axes(
             figure,
             number % columns * cell_width + LEFT,
-            number // columns * cell_height + ABOVE + LABELLED,
+            number // columns * cell_height + above,
             cell_width - LEFT - margin,
             PLOT_HEIGHT,
         )
@@ -303,8 +305,13 @@ def _ticks(axes: Axes, side: str, log: bool) -> None:
     if log:
         axis.set_minor_locator(NullLocator())
         axis.set_minor_formatter(NullFormatter())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value)))
     _tick_texts(axes, side)
+
+
+def _tick(value: float) -> str:
+    """Returns a tick's number, small ones short: 1e-5."""
+    return f"{value:.0e}".replace("e-0", "e-") if 0 < value < 1e-3 else f"{value:g}"
 
 
 def _tick_texts(axes: Axes, side: str) -> None:
