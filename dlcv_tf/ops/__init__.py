@@ -2,7 +2,7 @@
 
 import importlib
 
-_MODULES = ("images",)
+_MODULES = ("bias", "by_hand", "finite_differences", "gates", "gradcheck", "images", "patches")
 
 
 def __getattr__(name: str):

@@ -28,7 +28,8 @@ class Series:
 
     Args:
         x: (n,) numbers, or texts for categories.
-        y: (n,) numbers; those that are not finite are left out.
+        y: (n,) numbers; those that the axis cannot show (not finite, or 0 where it is
+            logarithmic) are left out.
         low: (n,) lower edge of a band about the line.
         high: (n,) its upper edge.
         marks: draw the points themselves.
@@ -310,8 +311,10 @@ def _ticks(axes: Axes, side: str, log: bool) -> None:
 
 
 def _tick(value: float) -> str:
-    """Returns a tick's number, small ones short: 1e-5."""
-    return f"{value:.0e}".replace("e-0", "e-") if 0 < value < 1e-3 else f"{value:g}"
+    """Returns a tick's number, small ones short: 1e-4."""
+    if 0 < value < 1e-3:
+        return np.format_float_scientific(value, precision=3, trim="-", exp_digits=1)
+    return f"{value:g}"
 
 
 def _tick_texts(axes: Axes, side: str) -> None:
@@ -335,7 +338,7 @@ def _lines(axes: Axes, panel: Panel, series: dict[str, Series]) -> list[tuple[fl
     notes = []
     for name, each in series.items():
         y, colour = np.asarray(each.y, float), style.LIGHT[each.colour]
-        good = np.isfinite(y)
+        good = np.isfinite(y) & ((y > 0) | (not panel.y_log))
         x = [value for value, keep in zip(each.x, good, strict=True) if keep]
         if isinstance(each.x[0], str):
             names = [text.get_text() for text in axes.get_xticklabels()]

@@ -59,8 +59,8 @@ def draw(nodes: Sequence[Node], width: float = style.WIDE) -> Figure:
     ]
     for (x, y), node in zip(places, nodes, strict=True):
         for other in node.inputs:
-            left, height = places[other]
-            wire = (left, left + LEVEL, x), (height, height, y)  # level beneath the numbers
+            start, level = places[other]
+            wire = (start, start + LEVEL, x), (level, level, y)  # level between its numbers
             axes.plot(*wire, color=style.LIGHT["line"], zorder=1)
     last = len(nodes) - 1
     for number, ((x, y), node) in enumerate(zip(places, nodes, strict=True)):

@@ -43,6 +43,8 @@ def test_a_single_series_needs_no_name():
 def test_what_is_not_finite_is_left_out():
     (axes,) = charts.draw([panel(series={"a": (X, [1, np.nan, 3])}, references=None)]).axes
     np.testing.assert_array_equal(axes.lines[0].get_ydata(), [1, 3])
+    (axes,) = charts.draw([panel(series={"a": (X, [1, 0, 3])}, references=None, y_log=True)]).axes
+    np.testing.assert_array_equal(axes.lines[0].get_ydata(), [1, 3])
     with pytest.raises(InputError, match="no number to show in 'Loss'"):
         charts.draw([panel(series={"a": (X, [np.nan] * 3)}, references=None)])
 

@@ -1,0 +1,285 @@
+"""Distances between two sets of points in the course's three forms, and the nearest neighbours.
+
+L1 is the sum of the absolute differences (Manhattan), L2 the root of the sum of their squares
+(Euclid). All functions take (points, features) matrices: flatten pictures first. float64 is kept,
+everything else is computed in float32.
+"""
+
+import functools
+
+import tensorflow as tf
+
+from dlcv_tf.errors import InputError, unknown
+
+KINDS = ("l1", "l2")
+FEATURES_AT_ONCE = 16  # of L1, unrolled: as many rows as XLA keeps in registers and cache
+QUERIES_AT_ONCE = 256  # of `nearest`: 51 MB of distances to 50,000 examples
+
+
+def two_loops(points, others, kind: str = "l2") -> tf.Tensor:
+    """Returns all distances, each by itself: one loop over the points, one over the others.
+
+    The definition, and the slowest form: `pairwise` gives the same numbers.
+
+    Args:
+        points: (m, features).
+        others: (n, features).
+        kind: `"l1"` or `"l2"`.
+
+    Returns:
+        (m, n) distances.
+
+    Raises:
+        InputError: wrong shapes, an unknown kind, or numbers that are not finite.
+    """
+    return _two_loops(*_checked(points, others, kind), kind)
+
+
+def one_loop(points, others, kind: str = "l2") -> tf.Tensor:
+    """Returns all distances, a row at a time: one loop over the points.
+
+    Differences are taken before they are squared, so that even the smallest distance is exact.
+
+    Args:
+        points: (m, features).
+        others: (n, features).
+        kind: `"l1"` or `"l2"`.
+
+    Returns:
+        (m, n) distances.
+
+    Raises:
+        InputError: wrong shapes, an unknown kind, or numbers that are not finite.
+    """
+    return _one_loop(*_checked(points, others, kind), kind)
+
+
+def pairwise(points, others, kind: str = "l2") -> tf.Tensor:
+    """Returns all distances without a loop over points.
+
+    L2 is one matrix product: |x - y|^2 = |x|^2 - 2 x.y + |y|^2, clipped at 0, since rounding may
+    leave a little less. By the same rounding small distances lose digits: two equal points that
+    are r away from the mean come out some r * sqrt(eps) apart (eps 1e-7 in float32, 2e-16 in
+    float64), where `one_loop` says 0. So the mean of the others is taken off all points first.
+
+    Args:
+        points: (m, features).
+        others: (n, features).
+        kind: `"l1"` or `"l2"`.
+
+    Returns:
+        (m, n) distances: m * n numbers of memory; `nearest` needs less.
+
+    Raises:
+        InputError: wrong shapes, an unknown kind, or numbers that are not finite.
+
+    Example:
+        >>> pairwise([[0.0, 0.0]], [[3.0, 4.0], [1.0, 1.0]], "l1").numpy().tolist()
+        [[7.0, 2.0]]
+    """
+    points, others = _checked(points, others, kind)
+    if kind == "l1":
+        return l1_to_columns(points, tf.transpose(others))
+    points, others = _centred(points, others)
+    columns = tf.transpose(others)
+    own = tf.reduce_sum(tf.square(points), axis=1, keepdims=True)  # (m, 1)
+    return tf.sqrt(tf.maximum(own - tf.matmul(2 * points, columns) + squared_norms(columns), 0))
+
+
+def nearest(
+    queries, examples, k: int, kind: str = "l2", *, chunk: int = QUERIES_AT_ONCE
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Finds the k nearest examples of each query, some queries at a time.
+
+    Memory is that of two copies of the examples and of `chunk` rows of distances, however many
+    queries there are. The distances of those found are computed once more from the differences, so
+    that none is lost to rounding.
+
+    Args:
+        queries: (m, features).
+        examples: (n, features).
+        k: how many, 1 to n.
+        kind: `"l1"` or `"l2"`.
+        chunk: queries at a time.
+
+    Returns:
+        (m, k) int32 numbers of the examples, nearest first, the smaller number first where
+        distances are equal; and their (m, k) distances.
+
+    Raises:
+        InputError: wrong shapes, an unknown kind, k out of range, or numbers that are not finite.
+    """
+    queries, examples = _checked(queries, examples, kind)
+    check_k(k, examples.shape[0])
+    if kind == "l2":
+        queries, examples = _centred(queries, examples)
+    columns = tf.transpose(examples)
+    norms = squared_norms(columns) if kind == "l2" else None
+    indices, distances = [], []
+    for start in range(0, queries.shape[0], chunk):
+        part = queries[start : start + chunk]
+        found, near = _nearest_in_chunk(part, examples, columns, norms, k)
+        indices.append(found)
+        distances.append(near)
+    return tf.concat(indices, axis=0), tf.concat(distances, axis=0)
+
+
+def check_k(k: int, num_examples: int) -> None:
+    """Raises InputError unless there are k examples to be near to."""
+    if not 1 <= k <= num_examples:
+        raise InputError(
+            f"got k={k} with {num_examples} examples, expected 1 to {num_examples}: "
+            "lower k, or remember more examples"
+        )
+
+
+def check_kind(kind: str) -> None:
+    """Raises InputError unless the distance is a known one."""
+    if kind not in KINDS:
+        raise unknown("distance", kind, KINDS)
+
+
+def l1_to_columns(points: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
+    """Returns L1 distances to points that are the columns of a matrix.
+
+    The sum grows feature by feature, over all pairs at once: no tensor is larger than the result.
+    Called eagerly it is compiled by XLA, which makes one pass of every 16 features; inside a graph
+    it becomes part of that graph, which other formats can run too.
+
+    Args:
+        points: (m, features).
+        columns: (features, n).
+
+    Returns:
+        (m, n) distances.
+    """
+    if not tf.executing_eagerly():
+        return _l1(points, columns)
+    return _compiled_l1(points.shape[1], points.dtype)(points, columns)
+
+
+def nearest_columns(
+    points: tf.Tensor, columns: tf.Tensor, k: int, norms: tf.Tensor | None = None
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Finds the columns of a matrix that are nearest to points, inside a graph or eagerly.
+
+    Args:
+        points: (m, features).
+        columns: (features, n).
+        k: how many.
+        norms: (n,) `squared_norms` of the columns for L2, None for L1.
+
+    Returns:
+        (m, k) int32 numbers of the columns, nearest first, the smaller number first where they are
+        equally near; and how near they are, (m, k): minus the L1 distance; or |x|^2 minus the
+        square of the L2 distance, which is 2 x.y - |y|^2, in the same order and less work.
+    """
+    if norms is None:
+        nearness = -l1_to_columns(points, columns)
+    else:
+        nearness = tf.matmul(2 * points, columns) - norms
+    values, indices = tf.math.top_k(nearness, k)
+    return indices, values
+
+
+@tf.function(jit_compile=True, autograph=False, reduce_retracing=True)  # no matrix of squares
+def squared_norms(columns: tf.Tensor) -> tf.Tensor:
+    """Returns the (n,) squared lengths of the columns of a (features, n) matrix."""
+    return tf.reduce_sum(tf.square(columns), axis=0)
+
+
+def _checked(points, others, kind: str) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns two sets of points as float tensors of one type."""
+    check_kind(kind)
+    points, others = tf.convert_to_tensor(points), tf.convert_to_tensor(others)
+    dtype = tf.float64 if tf.float64 in (points.dtype, others.dtype) else tf.float32
+    shapes = tuple(points.shape), tuple(others.shape)
+    if [len(shape) for shape in shapes] != [2, 2] or shapes[0][1] != shapes[1][1]:
+        raise InputError(
+            f"got points of shapes {shapes[0]} and {shapes[1]}, expected (m, features) and "
+            "(n, features): flatten pictures, and bring both to one size"
+        )
+    return check_finite(tf.cast(points, dtype)), check_finite(tf.cast(others, dtype))
+
+
+def check_finite(points: tf.Tensor) -> tf.Tensor:
+    """Returns the points; raises InputError where one of their numbers is NaN or infinite."""
+    if tf.executing_eagerly() and not tf.math.is_finite(tf.reduce_sum(points)):
+        bad = points.shape[0] - int(tf.reduce_sum(tf.cast(_finite_rows(points), tf.int32)))
+        raise InputError(
+            f"got {bad} of {points.shape[0]} points with a NaN, an infinite or a huge number, "
+            "expected finite ones: every distance to them would be one too"
+        )
+    return points
+
+
+def _finite_rows(points: tf.Tensor) -> tf.Tensor:
+    axes = list(range(1, len(points.shape)))
+    return tf.math.is_finite(tf.reduce_sum(points, axis=axes))
+
+
+def _centred(points: tf.Tensor, others: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Takes the mean of the others off all points, which changes no distance."""
+    mean = tf.reduce_mean(others, axis=0)
+    return points - mean, others - mean
+
+
+def _norm(differences: tf.Tensor, kind: str) -> tf.Tensor:
+    """Returns the length of (..., features) differences."""
+    if kind == "l1":
+        return tf.reduce_sum(tf.abs(differences), axis=-1)
+    return tf.sqrt(tf.reduce_sum(tf.square(differences), axis=-1))
+
+
+@tf.function(autograph=False, reduce_retracing=True)
+def _two_loops(points, others, kind):
+    def row(point):
+        return tf.map_fn(lambda other: _norm(point - other, kind), others)
+
+    return tf.map_fn(row, points)
+
+
+@tf.function(autograph=False, reduce_retracing=True)
+def _one_loop(points, others, kind):
+    return tf.map_fn(lambda point: _norm(point - others, kind), points)
+
+
+def _l1(points: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
+    rows = tf.transpose(points)  # (features, m)
+    size = FEATURES_AT_ONCE
+    blocks, rest = divmod(rows.shape[0], size)
+    num_points, num_columns = tf.shape(rows)[1], tf.shape(columns)[1]
+
+    def add(total, ours, theirs):
+        for a, b in zip(tf.unstack(ours), tf.unstack(theirs), strict=True):
+            total += tf.abs(a[:, None] - b[None])  # (m, n)
+        return total
+
+    total = tf.zeros((num_points, num_columns), rows.dtype)
+    if blocks:  # reshaped, for XLA makes ten times slower code of slices
+        ours = tf.reshape(rows[: blocks * size], (blocks, size, num_points))
+        theirs = tf.reshape(columns[: blocks * size], (blocks, size, num_columns))
+        _, total = tf.while_loop(
+            lambda block, _: block < blocks,
+            lambda block, total: (block + 1, add(total, ours[block], theirs[block])),
+            (tf.constant(0), total),
+        )
+    if rest:
+        total = add(total, rows[blocks * size :], columns[blocks * size :])
+    return total
+
+
+@functools.cache
+def _compiled_l1(features: int, dtype: tf.DType):
+    """Returns L1 compiled by XLA for any number of points and of columns."""
+    signature = [tf.TensorSpec((None, features), dtype), tf.TensorSpec((features, None), dtype)]
+    return tf.function(_l1, signature, autograph=False, jit_compile=True)
+
+
+def _nearest_in_chunk(queries, examples, columns, norms, k):
+    indices, nearness = nearest_columns(queries, columns, k, norms)
+    if norms is None:
+        return indices, -nearness
+    exact = _norm(queries[:, None] - tf.gather(examples, indices), "l2")
+    order = tf.argsort(exact, stable=True)
+    return tuple(tf.gather(values, order, batch_dims=1) for values in (indices, exact))
