@@ -13,7 +13,6 @@ import tempfile
 import keras
 import numpy as np
 import tensorflow as tf
-from bench_macs import macs
 from bench_networks import NETWORKS
 from bench_worker import Channel
 from bench_workloads import WORKLOADS, examples
@@ -21,6 +20,7 @@ from bench_workloads import WORKLOADS, examples
 from dlcv_tf import data, recipes, train
 from dlcv_tf.data import sets
 from dlcv_tf.errors import InputError
+from dlcv_tf.models.summary import macs
 from dlcv_tf.recipes import run as runs
 from dlcv_tf.train import tuning
 

@@ -5,8 +5,14 @@ no loss, no data and no decoding, and answers the same keys in training and in i
 """
 
 from dlcv_tf.models.classify.airbench import airbench as airbench
+from dlcv_tf.models.classify.alexnet import alexnet as alexnet
 from dlcv_tf.models.classify.convnet import convnet as convnet
+from dlcv_tf.models.classify.features import feature_mlp as feature_mlp
+from dlcv_tf.models.classify.googlenet import googlenet as googlenet
+from dlcv_tf.models.classify.knn import knn as knn
+from dlcv_tf.models.classify.lenet import lenet5 as lenet5
 from dlcv_tf.models.classify.linear import linear as linear
+from dlcv_tf.models.classify.linear import templates as templates
 from dlcv_tf.models.classify.mlp import mlp as mlp
 from dlcv_tf.models.classify.resnet import resnet18 as resnet18
 from dlcv_tf.models.classify.resnet import resnet20 as resnet20
@@ -18,9 +24,14 @@ from dlcv_tf.models.classify.resnet import resnet101 as resnet101
 from dlcv_tf.models.classify.resnet import resnet152 as resnet152
 
 BUILDERS = {
+    "knn": knn,
     "linear": linear,
     "mlp": mlp,
+    "feature_mlp": feature_mlp,
     "convnet": convnet,
+    "lenet5": lenet5,
+    "alexnet": alexnet,
+    "googlenet": googlenet,
     "airbench": airbench,
     "resnet20": resnet20,
     "resnet32": resnet32,

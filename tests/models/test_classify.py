@@ -125,3 +125,42 @@ def test_preprocess_normalises_each_channel():
     layer = data.Preprocess((2, 2), 3, (10.0, 20.0, 30.0), (1.0, 2.0, 4.0))
     images = np.full((1, 2, 2, 3), 50, np.uint8)
     np.testing.assert_allclose(layer(images)[0, 0, 0], [40.0, 15.0, 5.0], rtol=1e-6)
+
+
+def test_linear_without_bias_and_with_it_on_points():
+    assert trainable(models.linear((32, 32, 3), 10, use_bias=False)) == 30_720
+    assert trainable(models.linear((2,), 3)) == 9
+
+
+def test_mlp_with_batch_norm_has_no_bias_beside_it_and_takes_an_activation():
+    network = models.mlp((4,), 3, (5, 6), dropout=0.5, batch_norm=True, activation="tanh")
+    assert trainable(network) == 4 * 5 + 2 * 5 + 5 * 6 + 2 * 6 + 6 * 3 + 3
+    kinds = [type(layer).__name__ for layer in network.layers[2:6]]
+    assert kinds == ["Dense", "BatchNormalization", "Activation", "Dropout"]
+    assert network.get_layer("activation1").activation is keras.activations.tanh
+    plain = models.mlp((4,), 3, (5,), activation="tanh")
+    assert plain.get_layer("hidden1").activation is keras.activations.tanh
+
+
+def test_templates_are_the_weights_as_pictures():
+    network = models.linear((3, 4, 3), 5)
+    kernel = ramp((36, 5), low=-3, high=7)
+    network.get_layer("logits").kernel.assign(kernel)
+    found = models.templates(network)
+    assert found.shape == (5, 3, 4, 3) and found.dtype == np.uint8
+    assert found.min(axis=(1, 2, 3)).tolist() == [0] * 5
+    assert found.max(axis=(1, 2, 3)).tolist() == [255] * 5
+    weights = kernel[:, 2].reshape(3, 4, 3)
+    np.testing.assert_array_equal(
+        np.argsort(found[2].ravel()[::5]), np.argsort(weights.ravel()[::5])
+    )
+    assert np.all(models.templates(models.linear((3, 4, 1), 2)) == 128)  # zeros: middle grey
+    for other in (models.mlp((3, 4, 1), 2, (5,)), models.linear((12,), 2)):
+        with pytest.raises(InputError, match="others have no template per class"):
+            models.templates(other)
+
+
+def test_feature_mlp_has_cs231ns_features():
+    network = models.feature_mlp((32, 32, 3), 10, hidden_units=(7,))
+    assert network.get_layer("normalize").output.shape == (None, 4 * 4 * 9 + 10)
+    assert trainable(network) == (154 + 1) * 7 + (7 + 1) * 10
