@@ -70,15 +70,7 @@ def train(
     steps.make_variables(model, batches.stream(1).element_spec)
     checkpoints = Checkpoints(checkpoint, model) if checkpoint and is_chief() else None
     progress = _start(model, checkpoints, checkpoint, resume)
-    keras_callbacks = keras.callbacks.CallbackList(
-        list(callbacks),
-        add_history=False,
-        add_progbar=verbose != 0 and is_chief(),
-        model=model,
-        verbose=verbose,
-        epochs=epochs,
-        steps=batches.steps_per_epoch,
-    )
+    keras_callbacks = _callbacks(model, callbacks, epochs, batches.steps_per_epoch, verbose)
     history = {name: list(values) for name, values in progress.history.items()}
     stream = batches.stream(epochs, progress.epoch, progress.step)
     take_steps = steps.compiled(model, stream.element_spec, variant)
@@ -101,10 +93,12 @@ def train(
                 _check_finite({"loss": logs["loss"]}, epoch, step + good, checkpoints)
             step += count
             keras_callbacks.on_train_batch_end(step - 1, logs)
+            if model.stop_training and distribute.strategy_of(model) is None:
+                break  # in mid-epoch, as `fit` does; replicas go on to the end of theirs together
             if saver.is_due():
                 _check_finite(_weights(model), epoch, step - 1, checkpoints)
                 saver.save(epoch, step, history)
-        logs |= _after_epoch(model, validation)
+        logs |= _after_epoch(model, validation, keras_callbacks)
         for name, value in logs.items():
             history.setdefault(name, []).append(value)
         keras_callbacks.on_epoch_end(epoch, logs)
@@ -112,6 +106,7 @@ def train(
         saver.save(epoch + 1, 0, history)
         if distribute.agree(model, model.stop_training):
             break
+    model.optimizer.finalize_variable_values(model.trainable_variables)  # averages, by `use_ema`
     keras_callbacks.on_train_end(logs if epochs > progress.epoch else None)
     return history
 
@@ -132,9 +127,32 @@ def is_chief() -> bool:
     return cluster.place().is_chief
 
 
-def _after_epoch(model: keras.Model, validation: tf.data.Dataset | None) -> dict[str, float]:
+def _callbacks(
+    model: keras.Model, callbacks: Sequence, epochs: int, steps: int, verbose: int
+) -> keras.callbacks.CallbackList:
+    """Returns the callbacks, with Keras's progress bar where it is wanted."""
+    return keras.callbacks.CallbackList(
+        list(callbacks),
+        add_history=False,
+        add_progbar=verbose != 0 and is_chief(),
+        model=model,
+        verbose=verbose,
+        epochs=epochs,
+        steps=steps,
+    )
+
+
+def _after_epoch(
+    model: keras.Model,
+    validation: tf.data.Dataset | None,
+    callbacks: keras.callbacks.CallbackList,
+) -> dict[str, float]:
     """Returns the logs that an epoch has besides those of its steps."""
-    logs = {} if validation is None else evaluate(model, validation)
+    logs = {}
+    if validation is not None:
+        callbacks.on_test_begin()
+        logs = evaluate(model, validation)
+        callbacks.on_test_end(logs)
     rate = float(tf.convert_to_tensor(model.optimizer.learning_rate))
     return {f"val_{name}": value for name, value in logs.items()} | {"learning_rate": rate}
 
