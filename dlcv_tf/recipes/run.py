@@ -6,7 +6,6 @@ A run directory holds `recipe.json`, `variant.json` (how steps are carried out),
 """
 
 import dataclasses
-import datetime
 import functools
 import json
 import pathlib
@@ -18,35 +17,13 @@ import tensorflow as tf
 
 from dlcv_tf import data, train
 from dlcv_tf.errors import InputError
+from dlcv_tf.recipes.directories import new_directory as new_directory
+from dlcv_tf.recipes.directories import newest_directory as newest_directory
 from dlcv_tf.recipes.recipe import Recipe
 from dlcv_tf.train import distribute, tuning
 
 SMOKE_EXAMPLES = 256
 NOT_TUNED = tuning.Choice(tuning.DEFAULT, {}, "not tuned")
-
-
-def new_directory(recipe_name: str, root: str | pathlib.Path = "runs") -> pathlib.Path:
-    """Returns `root/RECIPE/DATE-N` with the first N that is free."""
-    parent = pathlib.Path(root) / recipe_name
-    today = datetime.date.today().isoformat()
-    number = 1
-    while (parent / f"{today}-{number}").exists():
-        number += 1
-    return parent / f"{today}-{number}"
-
-
-def newest_directory(recipe_name: str, root: str | pathlib.Path = "runs") -> pathlib.Path:
-    """Returns the recipe's run that was last written to.
-
-    Raises:
-        InputError: there is none.
-    """
-    found = list((pathlib.Path(root) / recipe_name).glob("*/recipe.json"))
-    if not found:
-        raise InputError(
-            f"there is no run of {recipe_name} in {root}: start one with dlcv train {recipe_name}"
-        )
-    return max(found, key=lambda path: path.stat().st_mtime).parent
 
 
 def read_recipe(directory: str | pathlib.Path) -> Recipe:
