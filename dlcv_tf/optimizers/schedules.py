@@ -1,7 +1,15 @@
-"""Learning-rate schedules."""
+"""Learning-rate schedules: one cycle, and the lecture's decays under the lecture's names.
+
+The decays are Keras's own schedules, so that a saved model needs nothing from here to read them.
+Start without a decay; add one when the loss no longer falls.
+"""
+
+import math
 
 import keras
 from keras import ops
+
+from dlcv_tf.errors import InputError, unknown
 
 
 @keras.saving.register_keras_serializable(package="dlcv_tf")
@@ -39,3 +47,98 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
             "start": self.start,
             "end": self.end,
         }
+
+
+def step_decay(
+    initial: float, every: int, factor: float = 0.5
+) -> keras.optimizers.schedules.ExponentialDecay:
+    """Returns step decay: the rate is multiplied by a factor after every so many steps.
+
+    Args:
+        initial: rate of the first step, above 0.
+        every: steps between two falls, 1 or more.
+        factor: what a fall leaves of the rate, in (0, 1]; the lecture halves.
+    """
+    _check(initial, every=every)
+    if not 0 < factor <= 1:
+        raise InputError(f"got factor={factor}, expected above 0, at most 1")
+    return keras.optimizers.schedules.ExponentialDecay(initial, every, factor, staircase=True)
+
+
+def exponential_decay(
+    initial: float, k: float, steps: int = 1
+) -> keras.optimizers.schedules.ExponentialDecay:
+    """Returns exponential decay: rate = initial * exp(-k * t), with t = step / steps.
+
+    Args:
+        initial: rate at t = 0, above 0.
+        k: how fast it falls, 0 or more.
+        steps: steps in a unit of t, e.g. those of an epoch.
+    """
+    _check(initial, k, steps=steps)
+    return keras.optimizers.schedules.ExponentialDecay(initial, steps, math.exp(-k))
+
+
+def one_over_t_decay(
+    initial: float, k: float, steps: int = 1
+) -> keras.optimizers.schedules.InverseTimeDecay:
+    """Returns 1/t decay: rate = initial / (1 + k * t), with t = step / steps; half at t = 1/k.
+
+    Args:
+        initial: rate at t = 0, above 0.
+        k: how fast it falls, 0 or more.
+        steps: steps in a unit of t, e.g. those of an epoch.
+    """
+    _check(initial, k, steps=steps)
+    return keras.optimizers.schedules.InverseTimeDecay(initial, steps, k)
+
+
+def cosine_restarts(peak: float, every: int) -> keras.optimizers.schedules.CosineDecayRestarts:
+    """Returns cosine cycles: the rate falls from the peak to 0 along a cosine, and starts anew.
+
+    rate = peak / 2 * (1 + cos(pi * (step mod every) / every)): what snapshots are taken under.
+
+    Args:
+        peak: rate at the start of a cycle, above 0.
+        every: steps in a cycle, 1 or more.
+
+    Reference: Loshchilov and Hutter, https://arxiv.org/abs/1608.03983.
+    """
+    _check(peak, every=every)
+    return keras.optimizers.schedules.CosineDecayRestarts(peak, every, t_mul=1.0)
+
+
+def spanning(
+    name: str, rate: float, total_steps: int
+) -> keras.optimizers.schedules.LearningRateSchedule | float:
+    """Returns a schedule by name, stretched over a whole training.
+
+    The decays end at about a hundredth of the rate.
+
+    Args:
+        name: one of `SCHEDULES`.
+        rate: the highest learning rate; where the schedule is a decay, the first one.
+        total_steps: steps of the training.
+    """
+    if name not in SCHEDULES:
+        raise unknown("schedule", name, SCHEDULES)
+    return SCHEDULES[name](rate, total_steps)
+
+
+SCHEDULES = {
+    "one_cycle": OneCycle,
+    "constant": lambda rate, steps: rate,
+    "step": lambda rate, steps: step_decay(rate, every=max(1, steps // 8)),
+    "exponential": lambda rate, steps: exponential_decay(rate, math.log(100), steps),
+    "one_over_t": lambda rate, steps: one_over_t_decay(rate, 99, steps),
+}
+
+
+def _check(rate: float, k: float = 0.0, **steps: int) -> None:
+    if not 0 < rate < math.inf:
+        raise InputError(f"got a learning rate of {rate}, expected above 0, finite")
+    if not 0 <= k < math.inf:
+        raise InputError(f"got k={k}, expected 0 or more, finite")
+    for name, value in steps.items():
+        if value < 1:
+            raise InputError(f"got {name}={value}, expected 1 or more")
