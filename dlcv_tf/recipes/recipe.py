@@ -12,14 +12,18 @@ if typing.TYPE_CHECKING:
 
 WHITENING_PICTURES = 5000
 WHITENING_PATCHES = 5_120_000  # as many as these pictures have at 32x32: they are all in memory
+PREPROCESSING = ("channel", "mean_image", "pca", "whiten", "zca")
+LOSSES = ("softmax", "hinge", "squared_hinge")
+OPTIMIZERS = ("nesterov", "momentum", "sgd", "adagrad", "rmsprop", "adam")
+SCHEDULES = ("one_cycle", "constant", "step", "exponential", "one_over_t")
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
     """How a classifier is trained.
 
-    Stochastic gradient descent with Nesterov momentum and decoupled weight decay (not on biases,
-    scales and shifts), under a one-cycle schedule.
+    By default, stochastic gradient descent with Nesterov momentum under a one-cycle schedule.
+    Weight decay is decoupled, and not on biases, scales and shifts.
 
     Args:
         name: name of the recipe.
@@ -30,16 +34,23 @@ class Recipe:
         channels: 1 or 3 for folders of pictures; other sets have their own.
         mean: per-channel mean of the pictures, in [0, 255].
         std: per-channel standard deviation, likewise.
+        preprocessing: what of `data.Preprocess`: "channel", or one of those that are fitted to the
+            training split ("mean_image", "pca", "whiten", "zca").
+        preprocessing_options: its `epsilon` and `components`.
         train_split: split to train on.
         validation_split: split evaluated after each epoch.
         test_split: split evaluated once at the end.
         epochs: passes over the training split.
         batch_size: pictures in a step.
-        learning_rate: peak of the one-cycle schedule.
-        momentum: of the optimizer.
+        optimizer: update rule: "nesterov", "momentum", "sgd", "adagrad", "rmsprop" or "adam".
+        schedule: of the learning rate over all epochs: "one_cycle", "constant", or a decay to about
+            a hundredth: "step", "exponential", "one_over_t".
+        learning_rate: the highest one; that of the first step under a decay.
+        momentum: of the rules that are named after it.
         weight_decay: part of a weight taken off per step, times the learning rate.
+        loss: "softmax" (cross-entropy), or the multiclass "hinge" or "squared_hinge" of margin 1.
         test_time_flip: answer with the mean for a picture and its mirror image.
-        label_smoothing: part of the target that is spread over all classes.
+        label_smoothing: part of the target that is spread over all classes; with softmax alone.
         augmentations: names from `data.augment.AUGMENTATIONS`.
         seed: of weights, order and augmentation.
     """
@@ -52,14 +63,19 @@ class Recipe:
     channels: int | None = None
     mean: tuple[float, ...] = (127.5,)
     std: tuple[float, ...] = (127.5,)
+    preprocessing: str = "channel"
+    preprocessing_options: dict = dataclasses.field(default_factory=dict)
     train_split: str = "train"
     validation_split: str = "val"
     test_split: str = "test"
     epochs: int = 10
     batch_size: int = 128
+    optimizer: str = "nesterov"
+    schedule: str = "one_cycle"
     learning_rate: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    loss: str = "softmax"
     test_time_flip: bool = False
     label_smoothing: float = 0.0
     augmentations: tuple[str, ...] = ()
@@ -79,6 +95,20 @@ class Recipe:
         for name, (is_good, wanted) in expected.items():
             if not is_good:
                 raise InputError(f"got {name}={getattr(self, name)}, expected {wanted}")
+        named = {
+            "preprocessing": PREPROCESSING,
+            "loss": LOSSES,
+            "optimizer": OPTIMIZERS,
+            "schedule": SCHEDULES,
+        }
+        for name, known in named.items():
+            if getattr(self, name) not in known:
+                raise unknown(name, getattr(self, name), known)
+        if self.label_smoothing and self.loss != "softmax":
+            raise InputError(
+                f"got label_smoothing={self.label_smoothing} with loss={self.loss}, expected "
+                "smoothing with softmax alone: leave one of the two out"
+            )
 
     def replace(self, **changes) -> "Recipe":
         """Returns the recipe with some values changed.
@@ -127,7 +157,7 @@ class Recipe:
         Args:
             info: facts about the data set: picture shape and class names.
         """
-        from dlcv_tf import data, models, tasks
+        from dlcv_tf import models, tasks
 
         if self.network not in models.BUILDERS:
             raise unknown("network", self.network, models.BUILDERS)
@@ -136,29 +166,58 @@ class Recipe:
         for name in self.network_options:
             if name not in known:
                 raise unknown(f"option of the network {self.network}", name, known)
-        network = builder(info.image_shape, info.num_classes, **self.network_options)
-        *size, channels = info.image_shape
-        preprocess = data.Preprocess(size, channels, list(self.mean), list(self.std))
+        preprocess = self._preprocess(info)
+        input_shape = preprocess.compute_output_shape((None, *info.image_shape))[1:]
+        try:
+            network = builder(input_shape, info.num_classes, **self.network_options)
+        except ValueError as error:
+            if len(input_shape) == 3:
+                raise
+            raise InputError(
+                f"got preprocessing={self.preprocessing}, which makes vectors, for the network "
+                f"{self.network}, which takes pictures: use zca, or a fully connected network"
+            ) from error
         return tasks.Classifier(
             network, preprocess, info.labels, self.test_time_flip, name=self.name
         )
 
+    def _preprocess(self, info: "Info"):
+        """Returns the preprocessing layer, not yet fitted to pictures."""
+        from dlcv_tf import data
+
+        known = ("epsilon", "components")
+        for name in self.preprocessing_options:
+            if name not in known:
+                raise unknown(f"option of preprocessing {self.preprocessing}", name, known)
+        *size, channels = info.image_shape
+        statistics = {"mean": list(self.mean), "std": list(self.std)}
+        return data.Preprocess(
+            size, channels, how=self.preprocessing, **statistics, **self.preprocessing_options
+        )
+
     def initialize(self, task: "Classifier", dataset) -> None:
-        """Sets the weights that follow from the data: the filters of a layer named `whiten`.
+        """Sets the weights that follow from the data.
+
+        They are those of the preprocessing, the filters of a layer named `whiten`, and the
+        statistics of a Keras `Normalization` named `normalize`.
 
         Args:
             task: the untrained classifier.
             dataset: training examples, `(image, label)`, unbatched.
         """
+        import keras
+
         from dlcv_tf.ops import patches
 
+        if task.preprocess.how != "channel":
+            task.preprocess.adapt(dataset)
         for layer in task.network.layers:
             if layer.name == "whiten":
-                size, (height, width) = layer.kernel_size[0], task.preprocess.size
-                count = min(WHITENING_PICTURES, max(1, WHITENING_PATCHES // (height * width)))
-                apart = max(1, int(dataset.cardinality()) // count)  # from all over the data set
-                images, _ = next(iter(dataset.shard(apart, 0).batch(count)))
-                layer.kernel.assign(patches.whitening_filters(task.preprocess(images), size))
+                inputs = _some_inputs(task, dataset)
+                layer.kernel.assign(patches.whitening_filters(inputs, layer.kernel_size[0]))
+            elif layer.name == "normalize":
+                before = keras.Model(task.network.input, layer.input)
+                layer.adapt(before.predict(_some_inputs(task, dataset), verbose=0))
 
     def compile(self, task: "Classifier", steps_per_epoch: int) -> None:
         """Gives a task the recipe's optimizer, schedule and loss.
@@ -167,16 +226,40 @@ class Recipe:
             task: the classifier to train.
             steps_per_epoch: optimizer steps in an epoch; the schedule spans all epochs.
         """
-        import keras
+        from dlcv_tf import losses
 
-        from dlcv_tf import losses, optimizers
-
-        schedule = optimizers.OneCycle(self.learning_rate, self.epochs * steps_per_epoch)
-        optimizer = keras.optimizers.SGD(
-            schedule, momentum=self.momentum, nesterov=True, weight_decay=self.weight_decay
-        )
+        optimizer = self._optimizer(self.epochs * steps_per_epoch)
         optimizer.exclude_from_weight_decay(
             [v for v in task.trainable_variables if len(v.shape) == 1]
         )
-        loss = losses.SmoothedCrossentropy(self.label_smoothing) if self.label_smoothing else None
+        loss = None  # the task's own: softmax cross-entropy
+        if self.loss != "softmax":
+            loss = losses.MulticlassHinge(squared=self.loss == "squared_hinge")
+        elif self.label_smoothing:
+            loss = losses.SmoothedCrossentropy(self.label_smoothing)
         task.compile(optimizer, loss)
+
+    def _optimizer(self, total_steps: int):
+        """Returns the update rule under its schedule."""
+        import keras
+
+        from dlcv_tf import optimizers
+
+        schedule = optimizers.spanning(self.schedule, self.learning_rate, total_steps)
+        if self.optimizer in ("sgd", "momentum", "nesterov"):  # Keras's own, which `train` fuses
+            return keras.optimizers.SGD(
+                schedule,
+                momentum=0.0 if self.optimizer == "sgd" else self.momentum,
+                nesterov=self.optimizer == "nesterov",
+                weight_decay=self.weight_decay,
+            )
+        return optimizers.RULES[self.optimizer](schedule, weight_decay=self.weight_decay)
+
+
+def _some_inputs(task: "Classifier", dataset):
+    """Returns some thousand preprocessed pictures from all over a data set, fewer of large ones."""
+    height, width = task.preprocess.size
+    count = min(WHITENING_PICTURES, max(1, WHITENING_PATCHES // (height * width)))
+    apart = max(1, int(dataset.cardinality()) // count)
+    images, _ = next(iter(dataset.shard(apart, 0).batch(count)))
+    return task.preprocess(images)

@@ -5,6 +5,7 @@ from keras import layers
 
 from dlcv_tf.errors import InputError
 from dlcv_tf.layers.local_response_norm import LocalResponseNorm
+from dlcv_tf.models.classify.scores import scores
 
 # Kernel, stride, padding and what follows, section 3.5. The paper's 224 pixels do not fit its own
 # first layer; 227 do: (227 - 11) / 4 + 1 = 55.
@@ -70,9 +71,7 @@ def alexnet(
         x = layers.Dense(hidden_units, kernel_initializer="he_normal", name=f"fc{number}")(x)
         x = layers.ReLU(name=f"relu{number}")(x)
         x = layers.Dropout(dropout, name=f"dropout{number}")(x)
-    small = keras.initializers.RandomNormal(stddev=0.01)  # the first loss is log(num_classes)
-    logits = layers.Dense(num_classes, kernel_initializer=small, name="logits")(x)
-    return keras.Model(images, {"logits": logits}, name="alexnet")
+    return keras.Model(images, {"logits": scores(x, num_classes)}, name="alexnet")
 
 
 def _convolution(x, filters: int, kernel: int, towers: int, options: dict, name: str):

@@ -7,6 +7,8 @@ what LeNet-5 did not have yet.
 import keras
 from keras import layers
 
+from dlcv_tf.models.classify.scores import scores
+
 
 def convnet(
     input_shape: tuple[int, int, int],
@@ -37,5 +39,4 @@ def convnet(
     x = layers.Flatten(name="flatten")(x)
     x = layers.Dense(hidden_units, activation="relu", name="hidden")(x)
     x = layers.Dropout(dropout, name="dropout")(x)
-    logits = layers.Dense(num_classes, name="logits")(x)
-    return keras.Model(images, {"logits": logits}, name="convnet")
+    return keras.Model(images, {"logits": scores(x, num_classes)}, name="convnet")

@@ -21,6 +21,8 @@ def feature_mlp(
     The layer `normalize` gives every feature mean 0 and standard deviation 1 by statistics that it
     stores: have it `adapt` to the features of the training pictures, as the recipes do.
 
+    The histograms count by comparisons, for which int8 is too coarse: an int8 file is of no use.
+
     Args:
         input_shape: (height, width, 1 or 3) of the preprocessed picture. Hues need a `Preprocess`
             with mean 0 and the same std in every channel; grey pictures have none.

@@ -9,6 +9,7 @@ import keras
 from keras import layers
 
 from dlcv_tf.layers.local_response_norm import LocalResponseNorm
+from dlcv_tf.models.classify.scores import scores
 
 # Table 1 of the paper: filters of 1x1; of 3x3 and the 1x1 before it; of 5x5 and the 1x1 before it;
 # of the 1x1 behind the pooling.
@@ -76,7 +77,7 @@ def googlenet(
             outputs[HEADS_AT[name]] = _head(x, conv, filters(1024), num_classes, HEADS_AT[name])
     x = layers.GlobalAveragePooling2D(name="pool5")(x)
     x = layers.Dropout(dropout, name="dropout")(x)
-    outputs["logits"] = layers.Dense(num_classes, name="logits")(x)
+    outputs["logits"] = scores(x, num_classes)
     return keras.Model(images, outputs, name="googlenet")
 
 
@@ -121,4 +122,4 @@ def _head(x, conv: Callable, units: int, num_classes: int, name: str):
     x = layers.Flatten(name=f"{name}_flatten")(x)
     x = layers.Dense(units, activation="relu", name=f"{name}_hidden")(x)
     x = layers.Dropout(0.7, name=f"{name}_dropout")(x)
-    return layers.Dense(num_classes, name=name)(x)
+    return scores(x, num_classes, name)

@@ -4,6 +4,7 @@ import keras
 from keras import layers
 
 from dlcv_tf.errors import InputError
+from dlcv_tf.models.classify.scores import scores
 
 SIDE = 32  # pixels: "the input is a 32x32 pixel image", section II.B
 ACTIVATIONS = ("tanh", "relu")
@@ -55,5 +56,4 @@ def lenet5(
     x = layers.Flatten(name="flatten")(x)
     x = layers.Dense(84, name="f6")(x)
     x = layers.Activation(activation, name=f"f6_{activation}")(x)
-    logits = layers.Dense(num_classes, name="logits")(x)
-    return keras.Model(images, {"logits": logits}, name="lenet5")
+    return keras.Model(images, {"logits": scores(x, num_classes)}, name="lenet5")

@@ -4,6 +4,7 @@ import keras
 from keras import layers
 
 from dlcv_tf.losses import regularize
+from dlcv_tf.models.classify.scores import scores
 
 
 def mlp(
@@ -50,5 +51,5 @@ def mlp(
             x = layers.Activation(activation, name=f"activation{number}")(x)
         if dropout:
             x = layers.Dropout(dropout, name=f"dropout{number}")(x)
-    logits = layers.Dense(num_classes, kernel_regularizer=penalty, name="logits")(x)
+    logits = scores(x, num_classes, kernel_regularizer=penalty)
     return keras.Model(images, {"logits": logits}, name="mlp")

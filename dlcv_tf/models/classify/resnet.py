@@ -7,6 +7,8 @@ explainers fetch them with `model.get_layer("c4")`.
 import keras
 from keras import layers, ops
 
+from dlcv_tf.models.classify.scores import scores
+
 # Blocks per stage, and whether a block is a bottleneck (table 1 of the paper).
 LARGE_DEPTHS = {
     18: ((2, 2, 2, 2), False),
@@ -20,7 +22,6 @@ SMALL_DEPTHS = {20: 3, 32: 5, 56: 9}
 
 BATCH_NORM_MOMENTUM = 0.9
 BATCH_NORM_EPSILON = 1e-5
-HEAD_STDDEV = 0.01
 
 
 def large_resnet(
@@ -90,10 +91,7 @@ def small_resnet(
 
 def _head(images, x, num_classes: int, name: str) -> keras.Model:
     x = layers.GlobalAveragePooling2D(name="features")(x)
-    # Small weights: the first softmax loss is then log(num_classes), as it should be.
-    small = keras.initializers.RandomNormal(stddev=HEAD_STDDEV)
-    logits = layers.Dense(num_classes, kernel_initializer=small, name="logits")(x)
-    return keras.Model(images, {"logits": logits}, name=name)
+    return keras.Model(images, {"logits": scores(x, num_classes)}, name=name)
 
 
 def _residual(
