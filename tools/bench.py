@@ -1,16 +1,16 @@
 """`make bench`: speed of training and of inference beside the alternatives, on this machine's CPU.
 
 Training of six networks with our loop stands beside a plain Keras `fit` of the same network and
-beside PyTorch, inference of an artifact and of our server beside the bare runtimes. Each variant is
-a process of its own, and short blocks of all of them alternate, so that whatever else slows the
-machine down slows all of them down; figures are medians over the rounds, ratios those of the same
-round.
+beside PyTorch, nearest neighbours beside scikit-learn's, inference of an artifact and of our server
+beside the bare runtimes. Each variant is a process of its own, and short blocks of all of them
+alternate, so that whatever else slows the machine down slows all of them down; figures are medians
+over the rounds, ratios those of the same round.
 
     python tools/bench.py              half an hour; --quick is for trying
-    python tools/bench.py --only mlp,unet --skip-inference
+    python tools/bench.py --only mlp,unet,neighbours --skip-inference
 
 Writes `.bench/results.json`. Ends with 1 if our training of any network is slower than the plain
-`fit`.
+`fit`, or our search for neighbours than scikit-learn's.
 """
 
 import argparse
@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 
+import bench_neighbours
 from bench_machine import machine, torch_python, versions
 from bench_tables import RUNTIMES, TRAINING, print_inference, print_machine, print_training
 from bench_worker import Worker, WorkerError
@@ -38,9 +39,11 @@ OUTPUT = ROOT / ".bench"
 
 TOLERANCE = 0.05  # what ours may be slower than the plain fit: the noise of such a measurement
 
-# Rounds; training steps in a block, None for the workload's own; seconds in one of inference.
-FULL = {"rounds": 8, "steps": None, "block_seconds": 0.5}
-QUICK = {"rounds": 2, "steps": 2, "block_seconds": 0.1}
+# Rounds; training steps in a block, None for the workload's own; seconds in one of inference;
+# points to search for neighbours.
+FULL = {"rounds": 8, "steps": None, "block_seconds": 0.5, "examples": 50_000}
+QUICK = {"rounds": 2, "steps": 2, "block_seconds": 0.1, "examples": 5_000}
+NEIGHBOURS = "neighbours"
 
 BATCH_SIZES = (1, 32)
 REQUESTS = (("png", 1), ("pixels", 1), ("pixels", 32), ("base64", 1), ("base64", 32))
@@ -50,14 +53,18 @@ def main(arguments: list[str] | None = None) -> int:
     """Measures, prints the tables, writes the results.
 
     Returns:
-        0, or 1 if our training of a network is slower than the plain fit.
+        0, or 1 if our training of a network is slower than the plain fit, or our neighbours are.
     """
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="a few steps, only to try it")
     parser.add_argument(
-        "--only", type=names, default=list(WORKLOADS), metavar="NAME,NAME", help="networks to train"
+        "--only",
+        type=names,
+        default=[*WORKLOADS, NEIGHBOURS],
+        metavar="NAME,NAME",
+        help="networks to train, and whether to search for neighbours",
     )
-    parser.add_argument("--skip-inference", action="store_true", help="measure training alone")
+    parser.add_argument("--skip-inference", action="store_true", help="leave inference out")
     options = parser.parse_args(arguments)
     settings = QUICK if options.quick else FULL
     started = time.monotonic()
@@ -67,10 +74,20 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as directory:
         pictures = pathlib.Path(directory) / "pictures.npz"
         results["training"] = measure_training(
-            options.only, pictures, settings, results["machine"]["sgemm_gflops"]
+            [name for name in options.only if name in WORKLOADS],
+            pictures,
+            settings,
+            results["machine"]["sgemm_gflops"],
         )
         passed, results["verdict"] = verdict(results["training"]["networks"])
-        print_training(results["training"], 1 - TOLERANCE)
+        if results["training"]["networks"]:
+            print_training(results["training"], 1 - TOLERANCE)
+        if NEIGHBOURS in options.only:
+            print("nearest neighbours", flush=True)
+            found = bench_neighbours.measure(settings["rounds"], settings["examples"], OUTPUT)
+            results["neighbours"] = found
+            bench_neighbours.print_result(found)
+            passed = passed and bench_neighbours.verdict(found)[0]
         if not options.skip_inference:
             results["inference"] = measure_inference(artifact_directory(), pictures, settings)
             print_inference(results["inference"])
@@ -83,11 +100,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def names(text: str) -> list[str]:
-    """Returns the workloads named, separated by commas."""
+    """Returns the names of what to measure, which are separated by commas."""
     found = text.split(",")
     for name in found:
-        if name not in WORKLOADS:
-            raise argparse.ArgumentTypeError(f"got {name!r}, expected some of {[*WORKLOADS]}")
+        if name not in (*WORKLOADS, NEIGHBOURS):
+            known = [*WORKLOADS, NEIGHBOURS]
+            raise argparse.ArgumentTypeError(f"got {name!r}, expected some of {known}")
     return found
 
 
@@ -107,7 +125,7 @@ def measure_training(
         settings: `FULL` or `QUICK`.
         sgemm_gflops: what the machine does in large matrix products.
     """
-    python = torch_python()
+    python = torch_python() if chosen else None
     command = [sys.executable, TOOLS / "bench_training.py", "pictures", pictures]
     with Worker("pictures", command, OUTPUT) as writer:
         source = writer.facts["source"]
@@ -216,6 +234,8 @@ def add_gflops(network: dict, workload: Workload, sgemm_gflops: float) -> None:
 
 def verdict(networks: dict) -> tuple[bool, str]:
     """Tells whether our training is as fast as the plain fit, and says it in a sentence."""
+    if not networks:
+        return True, "no network was trained"
     ratios = {
         name: network["variants"]["plain"]["ours_to_this"] for name, network in networks.items()
     }

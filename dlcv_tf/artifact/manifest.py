@@ -30,8 +30,8 @@ class Manifest:
         labels: class names; the index is the class number.
         signatures: signature name to `{"inputs": tensors, "outputs": tensors}`, where tensors maps
             a name to `{"dtype": ..., "shape": [...]}` and a size that may vary is None.
-        preprocessing: `size` (height, width), `channels`, and per channel `mean` and `std` in
-            [0, 255].
+        preprocessing: `size` (height, width), `channels`, per channel `mean` and `std` in [0, 255],
+            and `how`; what is not "channel" has a mean image, perhaps a matrix, among the weights.
         formats: format name to its path, runtime, worst error, accuracy, bytes and latency.
         recipe: what it was trained with.
         data: what it was trained on.

@@ -1,5 +1,7 @@
 """`key=value` arguments, typed by the fields of the dataclass they change."""
 
+import dataclasses
+import inspect
 import json
 import math
 import types
@@ -41,6 +43,21 @@ def changes(texts: Sequence[str], values) -> dict:
                 f"got {text}, expected {_name(kinds[key])}, as in {key}={example}"
             ) from None
     return found
+
+
+def of_function(parameters: Sequence[inspect.Parameter]):
+    """Returns a dataclass instance whose fields are a function's parameters, as `changes` takes it.
+
+    Args:
+        parameters: from `inspect.signature`, with type hints; one without a default has 1, as an
+            example only.
+    """
+    fields = []
+    for each in parameters:
+        default = 1 if each.default is each.empty else each.default
+        made = dataclasses.field(default_factory=lambda value=default: value)
+        fields.append((each.name, each.annotation, made))
+    return dataclasses.make_dataclass("Arguments", fields)()
 
 
 def taken(texts: Sequence[str], key: str, values: Sequence[str]) -> tuple[str, list[str]]:

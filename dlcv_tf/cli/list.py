@@ -1,4 +1,4 @@
-"""`dlcv list`: the models, recipes, data sets and artifacts there are."""
+"""`dlcv list`: the models, recipes, labs, data sets and artifacts there are."""
 
 import argparse
 import inspect
@@ -7,7 +7,7 @@ import pathlib
 from dlcv_tf import errors
 from dlcv_tf.cli import console
 
-WHAT = ("models", "recipes", "datasets", "artifacts")
+WHAT = ("models", "recipes", "labs", "datasets", "artifacts")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +27,7 @@ def run(options: argparse.Namespace) -> int:
     listers = {
         "models": _models,
         "recipes": _recipes,
+        "labs": _labs,
         "datasets": _datasets,
         "artifacts": lambda: _artifacts(pathlib.Path(options.models)),
     }
@@ -49,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _line(kind: str, entry: dict) -> str:
     """Returns what is said of an entry beside its name."""
-    if kind == "models":
+    if kind in ("models", "labs"):
         return f"({', '.join(entry['arguments'])})  {entry['help']}"
     if kind == "recipes":
         return f"{entry['help']} [{entry['network']} on {entry['data'] or 'data=folder:PATH'}]"
@@ -93,6 +94,19 @@ def _recipes() -> list[dict]:
             }
         )
     return entries
+
+
+def _labs() -> list[dict]:
+    with console.tensorflow_quietly():
+        from dlcv_tf import labs
+    return [
+        {
+            "name": name,
+            "help": _first_line(lab),
+            "arguments": list(inspect.signature(lab).parameters),
+        }
+        for name, lab in labs.LABS.items()
+    ]
 
 
 def _datasets() -> list[dict]:

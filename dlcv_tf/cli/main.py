@@ -15,10 +15,14 @@ from dlcv_tf.cli import console
 # `run(options) -> int`; only the one that is called gets imported.
 VERBS = {
     "quickstart": "the main job from training to an answering endpoint, offline, in minutes",
-    "list": "models, recipes, data sets and artifacts there are",
+    "list": "models, recipes, labs, data sets and artifacts there are",
     "train": "train a recipe; --resume goes on with an interrupted run",
+    "search": "good hyperparameters of a recipe, coarse to fine; resumable, side by side",
     "evaluate": "metrics of a run or an artifact on a data set",
     "predict": "pictures in, answers out",
+    "lab": "try one claim of the course: numbers and figure",
+    "summary": "shapes, parameters, work, memory and receptive fields of a model",
+    "check": "the nine-step training recipe, before a recipe or model is trained",
     "export": "a run to SavedModel, ONNX and TensorFlow Lite, certified format by format",
     "benchmark": "time every format of an artifact on this machine",
     "serve": "the models of a directory as a TF Serving compatible endpoint",

@@ -36,12 +36,12 @@ def print_formats(manifest: Manifest) -> None:
 
 
 def print_table(title: str, header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    """Prints a table with numbers to the right."""
+    """Prints a table with numbers to the right, and its title above unless that is empty."""
     import rich.box
     import rich.console
     import rich.table
 
-    table = rich.table.Table(title=title, title_justify="left", box=rich.box.SIMPLE_HEAD)
+    table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
     for number, name in enumerate(header):
         table.add_column(name, justify="left" if number < 2 else "right", no_wrap=True)
     for row in rows:
@@ -49,4 +49,6 @@ def print_table(title: str, header: tuple[str, ...], rows: list[tuple[str, ...]]
     console = rich.console.Console()
     if not console.is_terminal:
         console.width = max(console.width, WIDE)
+    if title:  # not the table's own, which is broken at the width of a narrow table
+        console.print(title, style="italic", markup=False, highlight=False)
     console.print(table)

@@ -20,8 +20,25 @@ _MEMBERS = {
     "Preprocess": "preprocess",
     "TrainingBatches": "pipeline",
     "evaluation_batches": "pipeline",
+    "split": "partition",
+    "course_split": "partition",
+    "folds": "partition",
+    "mean_image": "statistics",
+    "drift": "statistics",
 }
-_MODULES = ("augment", "digits", "folder", "info", "pipeline", "preprocess", "sets", "shapes")
+_MODULES = (
+    "augment",
+    "digits",
+    "folder",
+    "info",
+    "partition",
+    "pipeline",
+    "preprocess",
+    "sets",
+    "shapes",
+    "statistics",
+    "toys",
+)
 
 
 def __getattr__(name: str):

@@ -5,8 +5,10 @@ import concurrent.futures
 import dataclasses
 import hashlib
 import pathlib
+import re
 
 import numpy as np
+import tensorflow as tf
 
 from dlcv_tf.artifact import pictures
 from dlcv_tf.errors import InputError
@@ -20,6 +22,10 @@ SPLIT_NAMES = {
     "test": "test",
 }
 HELD_OUT = 0.1  # part of each class in val, and again in test
+# ImageNet's folders are named by the numbers of synsets; these files beside them have the words.
+WORD_FILES = ("LOC_synset_mapping.txt", "synset_words.txt", "words.txt")
+STREAM_SEED = 2017
+SYNSET = re.compile(r"n\d{8}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +33,7 @@ class Listing:
     """The picture files of one split.
 
     Args:
-        labels: class names, sorted.
+        labels: class names, in the order of the folders' names.
         files: path and class number of every file.
     """
 
@@ -40,7 +46,8 @@ def listing(root: str | pathlib.Path, split: str) -> Listing:
 
     `root/SPLIT/CLASS/FILE` where such split folders exist; else `root/CLASS/FILE`, divided 80/10/10
     within each class in the order of a hash of the file names, so that the split depends neither on
-    the machine nor on the order of the directory.
+    the machine nor on the order of the directory. Folders of ImageNet, named by synsets like
+    `n01440764`, get the words of a `LOC_synset_mapping.txt` in the root as class names.
 
     Args:
         root: the folder.
@@ -82,7 +89,7 @@ def listing(root: str | pathlib.Path, split: str) -> Listing:
     files = tuple(
         (path, number) for number, label in enumerate(labels) for path in members.get(label, ())
     )
-    return Listing(labels, files)
+    return Listing(_in_words(root, labels), files)
 
 
 def _folders(root: pathlib.Path) -> list[pathlib.Path]:
@@ -91,6 +98,19 @@ def _folders(root: pathlib.Path) -> list[pathlib.Path]:
 
 def _files(folder: pathlib.Path) -> list[pathlib.Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file() and path.name[0] != ".")
+
+
+def _in_words(root: pathlib.Path, labels: tuple[str, ...]) -> tuple[str, ...]:
+    """Replaces synsets by their first word; where that is another's too, the synset is added."""
+    found = [root / name for name in WORD_FILES if (root / name).is_file()]
+    if not found or not all(SYNSET.fullmatch(label) for label in labels):
+        return labels
+    lines = found[0].read_text(encoding="utf-8").splitlines()
+    synonyms = dict(line.split(maxsplit=1) for line in lines if len(line.split()) > 1)
+    words = [synonyms.get(label, label).split(",")[0] for label in labels]
+    count = collections.Counter(words)
+    pairs = zip(labels, words, strict=True)
+    return tuple(word if count[word] == 1 else f"{word} ({label})" for label, word in pairs)
 
 
 def _part(files: list[pathlib.Path], split: str) -> list[pathlib.Path]:
@@ -155,3 +175,39 @@ def read_all(
             + (f" (most often: {reasons[0][0]})" if reasons else ": is the folder empty?")
         )
     return images[: len(labels)], np.array(labels, np.int64), tuple(skipped)
+
+
+def stream(
+    files: tuple[tuple[pathlib.Path, int], ...], size: tuple[int, int], channels: int = 3
+) -> tf.data.Dataset:
+    """Returns the pictures of a listing as a data set that reads each file when it is asked for.
+
+    For sets like ImageNet that no memory holds. The order is drawn once, the same every time: a
+    shuffle buffer that holds part of the set would otherwise see a few classes at a time. A file
+    that cannot be read ends the reading with an error that names it.
+
+    Args:
+        files: path and class number of each file.
+        size: (height, width) every picture is resized to.
+        channels: 1 (grey) or 3 (RGB).
+
+    Returns:
+        Dataset of `(picture uint8 (*size, channels), label int64)`.
+    """
+    order = np.random.default_rng(STREAM_SEED).permutation(len(files))
+    paths = tf.constant([str(files[number][0]) for number in order])
+    labels = tf.constant([files[number][1] for number in order], tf.int64)
+
+    def decoded(path):
+        name = pathlib.Path(path.decode())
+        try:
+            return read(name, size, channels)
+        except (pictures.PictureError, OSError) as error:
+            raise InputError(f"got {name}: {error}: repair or remove it") from error
+
+    def example(path, label):
+        picture = tf.numpy_function(decoded, [path], tf.uint8, stateful=False)
+        return tf.ensure_shape(picture, (*size, channels)), label
+
+    dataset = tf.data.Dataset.from_tensor_slices((paths, labels))
+    return dataset.map(example, num_parallel_calls=tf.data.AUTOTUNE)

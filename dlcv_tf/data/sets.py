@@ -148,6 +148,9 @@ def _listing(name: str, split: str) -> folder.Listing:
 
 def _folder(name: str, split: str, size, channels: int) -> tuple[tf.data.Dataset, Info]:
     found = _listing(name, split)
+    if len(found.files) * np.prod(size) * channels > CACHE_BYTES:
+        info = Info(name, split, found.labels, len(found.files), (*size, channels))
+        return folder.stream(found.files, size, channels), info
     images, labels, skipped = folder.read_all(found.files, size, channels)
     info = Info(name, split, found.labels, len(labels), (*size, channels), skipped)
     return from_arrays(images, labels), info

@@ -58,7 +58,9 @@ def _convert(saved_model, path, pictures: np.ndarray | None = None) -> pathlib.P
     # Saved once more with constants: from variables the converter makes a model of NaN.
     with tempfile.TemporaryDirectory() as directory:
         signatures = {"serving_default": serving_default}
-        tf.saved_model.save(tf.Module(), directory, signatures=signatures)
+        # Gradients by hand (tf.custom_gradient) stay out: frozen, their functions cannot be saved.
+        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        tf.saved_model.save(tf.Module(), directory, signatures=signatures, options=options)
         converter = tf.lite.TFLiteConverter.from_saved_model(
             directory, signature_keys=["serving_default"]
         )

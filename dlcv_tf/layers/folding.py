@@ -23,6 +23,8 @@ LINEAR = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)
 def fold_batch_norm(network: keras.Model) -> keras.Model:
     """Returns a copy of a network in which batch norms are part of the layers before them.
 
+    Where there is none to fold, it is the network itself.
+
     Folded is every batch norm of the last axis that follows, without anything between, a Conv2D,
     DepthwiseConv2D or Dense layer without activation whose output goes nowhere else. All other
     layers stay, and so do their names. The copy answers as the network does outside of training; do
@@ -40,6 +42,8 @@ def fold_batch_norm(network: keras.Model) -> keras.Model:
             "`task.network`"
         )
     pairs = _pairs(network)  # name of the linear layer: batch norm
+    if not pairs:
+        return network
     folded_norms = {norm.name for norm in pairs.values()}
 
     def with_bias(layer):

@@ -36,18 +36,14 @@ class NeighbourVotes(keras.layers.Layer):
         self.distance = distance
 
     def build(self, input_shape):
-        features = int(np.prod(input_shape[1:]))
-
-        def weight(name, shape, value="zeros", dtype=None):
-            options = {"initializer": value, "dtype": dtype}
-            return self.add_weight(shape=shape, name=name, trainable=False, **options)
-
+        features, count = int(np.prod(input_shape[1:])), self.num_examples
+        fixed = {"initializer": "zeros", "trainable": False}
         # A column for each example: what both distances run over is then contiguous.
-        self.examples = weight("examples", (features, self.num_examples))
-        nothing = keras.initializers.Constant(-1)  # which is no class
-        self.example_labels = weight("example_labels", (self.num_examples,), nothing, "int32")
+        self.examples = self.add_weight((features, count), name="examples", **fixed)
         if self.distance == "l2":
-            self.squared_norms = weight("squared_norms", (self.num_examples,))
+            self.squared_norms = self.add_weight((count,), name="squared_norms", **fixed)
+        fixed |= {"initializer": keras.initializers.Constant(-1), "dtype": "int32"}  # no class
+        self.example_labels = self.add_weight((count,), name="example_labels", **fixed)
 
     def remember(self, examples, labels, position: int = 0) -> None:
         """Puts examples into consecutive places.
@@ -65,7 +61,7 @@ class NeighbourVotes(keras.layers.Layer):
         labels = np.asarray(labels)
         end = position + len(labels)
         features = self.examples.shape[0]
-        if not len(labels) or np.size(examples) != features * len(labels):
+        if not len(labels) or tf.size(examples) != features * len(labels):
             raise InputError(
                 f"got examples of shape {tuple(examples.shape)} with {len(labels)} labels, "
                 f"expected a label for each example and {features} numbers in each"
@@ -76,11 +72,12 @@ class NeighbourVotes(keras.layers.Layer):
                 f"build the network with num_examples={end} or what the data set has"
             )
         check_labels(labels, self.num_classes)
-        columns = tf.transpose(tf.reshape(distances.check_finite(examples), (-1, features)))
-        _assign(self.examples, (0, position), (features, end), columns)
+        rows = tf.reshape(distances.check_finite(examples), (-1, features))
+        _assign(self.examples, (0, position), (features, end), tf.transpose(rows))
         _assign(self.example_labels, (position,), (end,), labels)
         if self.distance == "l2":
-            _assign(self.squared_norms, (position,), (end,), distances.squared_norms(columns))
+            norms = tf.reduce_sum(tf.square(rows), axis=1)
+            _assign(self.squared_norms, (position,), (end,), norms)
 
     def call(self, inputs):
         points = tf.reshape(tf.cast(inputs, self.compute_dtype), (-1, self.examples.shape[0]))
@@ -116,7 +113,8 @@ def _assign(variable, begin, end, values) -> None:
 def check_labels(labels: np.ndarray, num_classes: int) -> None:
     """Raises InputError unless labels are whole numbers of classes."""
     labels = np.asarray(labels)
-    if labels.ndim != 1 or (labels != np.floor(labels)).any():
+    is_number = labels.dtype.kind in "iuf"
+    if labels.ndim != 1 or not is_number or (labels != np.floor(labels)).any():
         raise InputError(
             f"got labels of shape {labels.shape} and type {labels.dtype}, expected (n,) class "
             "numbers: take the argmax of one-hot labels"

@@ -80,8 +80,8 @@ def pairwise(points, others, kind: str = "l2") -> tf.Tensor:
     points, others = _checked(points, others, kind)
     if kind == "l1":
         return l1_to_columns(points, tf.transpose(others))
-    points, others = _centred(points, others)
-    columns = tf.transpose(others)
+    mean = tf.reduce_mean(others, axis=0)
+    points, columns = points - mean, _centred_columns(others, mean)
     own = tf.reduce_sum(tf.square(points), axis=1, keepdims=True)  # (m, 1)
     return tf.sqrt(tf.maximum(own - tf.matmul(2 * points, columns) + squared_norms(columns), 0))
 
@@ -92,8 +92,8 @@ def nearest(
     """Finds the k nearest examples of each query, some queries at a time.
 
     Memory is that of two copies of the examples and of `chunk` rows of distances, however many
-    queries there are. The distances of those found are computed once more from the differences, so
-    that none is lost to rounding.
+    queries there are. L2 distances of those found are computed once more from the differences, so
+    that no digit is lost.
 
     Args:
         queries: (m, features).
@@ -111,17 +111,15 @@ def nearest(
     """
     queries, examples = _checked(queries, examples, kind)
     check_k(k, examples.shape[0])
-    if kind == "l2":
-        queries, examples = _centred(queries, examples)
-    columns = tf.transpose(examples)
+    mean = tf.reduce_mean(examples, axis=0) if kind == "l2" else tf.zeros((), examples.dtype)
+    columns = _centred_columns(examples, mean)
     norms = squared_norms(columns) if kind == "l2" else None
-    indices, distances = [], []
+    parts = []
     for start in range(0, queries.shape[0], chunk):
         part = queries[start : start + chunk]
-        found, near = _nearest_in_chunk(part, examples, columns, norms, k)
-        indices.append(found)
-        distances.append(near)
-    return tf.concat(indices, axis=0), tf.concat(distances, axis=0)
+        indices, nearness = nearest_columns(part - mean, columns, k, norms)
+        parts.append((indices, -nearness) if kind == "l1" else _in_order(part, examples, indices))
+    return tuple(tf.concat(each, axis=0) for each in zip(*parts, strict=True))
 
 
 def check_k(k: int, num_examples: int) -> None:
@@ -194,10 +192,11 @@ def _checked(points, others, kind: str) -> tuple[tf.Tensor, tf.Tensor]:
     points, others = tf.convert_to_tensor(points), tf.convert_to_tensor(others)
     dtype = tf.float64 if tf.float64 in (points.dtype, others.dtype) else tf.float32
     shapes = tuple(points.shape), tuple(others.shape)
-    if [len(shape) for shape in shapes] != [2, 2] or shapes[0][1] != shapes[1][1]:
+    fits = [len(shape) for shape in shapes] == [2, 2] and shapes[0][1] == shapes[1][1]
+    if not fits or 0 in shapes[0] + shapes[1]:
         raise InputError(
             f"got points of shapes {shapes[0]} and {shapes[1]}, expected (m, features) and "
-            "(n, features): flatten pictures, and bring both to one size"
+            "(n, features), not empty: flatten pictures, and bring both to one size"
         )
     return check_finite(tf.cast(points, dtype)), check_finite(tf.cast(others, dtype))
 
@@ -218,10 +217,10 @@ def _finite_rows(points: tf.Tensor) -> tf.Tensor:
     return tf.math.is_finite(tf.reduce_sum(points, axis=axes))
 
 
-def _centred(points: tf.Tensor, others: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Takes the mean of the others off all points, which changes no distance."""
-    mean = tf.reduce_mean(others, axis=0)
-    return points - mean, others - mean
+@tf.function(autograph=False, reduce_retracing=True)  # so that there is one copy, not two
+def _centred_columns(points: tf.Tensor, mean: tf.Tensor) -> tf.Tensor:
+    """Returns points less a mean as the columns of a matrix."""
+    return tf.transpose(points) - mean[..., None]
 
 
 def _norm(differences: tf.Tensor, kind: str) -> tf.Tensor:
@@ -276,10 +275,11 @@ def _compiled_l1(features: int, dtype: tf.DType):
     return tf.function(_l1, signature, autograph=False, jit_compile=True)
 
 
-def _nearest_in_chunk(queries, examples, columns, norms, k):
-    indices, nearness = nearest_columns(queries, columns, k, norms)
-    if norms is None:
-        return indices, -nearness
-    exact = _norm(queries[:, None] - tf.gather(examples, indices), "l2")
-    order = tf.argsort(exact, stable=True)
-    return tuple(tf.gather(values, order, batch_dims=1) for values in (indices, exact))
+def _in_order(queries: tf.Tensor, examples: tf.Tensor, indices: tf.Tensor):
+    """Sorts the examples found by their L2 distances without rounding, which it returns too."""
+    indices = tf.sort(indices, axis=1)  # so that the smaller number comes first
+    columns = tf.unstack(indices, axis=1)  # one by one, for memory's sake
+    apart = [_norm(queries - tf.gather(examples, column), "l2") for column in columns]
+    apart = tf.stack(apart, axis=1)
+    order = tf.argsort(apart, axis=1, stable=True)
+    return tuple(tf.gather(values, order, batch_dims=1) for values in (indices, apart))

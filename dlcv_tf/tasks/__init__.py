@@ -6,3 +6,4 @@ Importing the room registers every class that a saved task (`task.keras`) may na
 import dlcv_tf.losses  # noqa: F401  registers the losses
 import dlcv_tf.optimizers  # noqa: F401  registers the schedules
 from dlcv_tf.tasks.classifier import Classifier as Classifier
+from dlcv_tf.tasks.neighbours import NearestNeighbours as NearestNeighbours

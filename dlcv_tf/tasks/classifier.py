@@ -52,6 +52,11 @@ class Classifier(keras.Model):
                 f"got {len(self.labels)} labels for a network with outputs "
                 f"{network.output_shape}, expected 'logits' of one score per label"
             )
+        if test_time_flip and preprocess.how != "channel":
+            raise InputError(
+                f"got test_time_flip with preprocessing by {preprocess.how!r}, expected 'channel': "
+                "a mirrored picture would not be normalised as the network is used to"
+            )
         self.build((None, *preprocess.size, preprocess.channels))
 
     def build(self, input_shape):

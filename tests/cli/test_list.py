@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from dlcv_tf import data, models, recipes
+from dlcv_tf import data, labs, models, recipes
 from dlcv_tf.cli import main
 from tests.artifact import tiny
 
@@ -19,12 +19,13 @@ def listed(capsys, *arguments):
 
 def test_everything_is_listed(capsys, tmp_path):
     found = listed(capsys, "--models", str(tmp_path))
-    assert list(found) == ["models", "recipes", "datasets", "artifacts"]
+    assert list(found) == ["models", "recipes", "labs", "datasets", "artifacts"]
     assert [entry["name"] for entry in found["models"]] == list(models.BUILDERS)
     assert [entry["name"] for entry in found["recipes"]] == list(recipes.RECIPES)
+    assert [entry["name"] for entry in found["labs"]] == list(labs.LABS)
     assert {entry["name"]: entry["help"] for entry in found["datasets"]} == data.DATASETS
     assert found["artifacts"] == []
-    for entry in [*found["models"], *found["recipes"], *found["datasets"]]:
+    for entry in [*found["models"], *found["recipes"], *found["labs"], *found["datasets"]]:
         assert entry["help"], entry
 
 
@@ -34,7 +35,8 @@ def test_models_show_what_they_take(capsys):
     assert entries["convnet"]["arguments"] == list(taken)
     assert main.main(["list", "models"]) == 0
     out = capsys.readouterr().out
-    assert f"  convnet    ({', '.join(taken)})  {models.convnet.__doc__.splitlines()[0]}" in out
+    (line,) = [line for line in out.splitlines() if line.startswith("  convnet ")]
+    assert line.endswith(f" ({', '.join(taken)})  {models.convnet.__doc__.splitlines()[0]}")
     assert "recipes" not in out
 
 

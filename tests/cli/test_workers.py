@@ -64,7 +64,7 @@ def test_ctrl_c_is_handed_on(monkeypatch, capfd):
         status, seconds = run("time.sleep(60)", monkeypatch)
     finally:
         signal.signal(signal.SIGALRM, before)
-    assert status == 130 and seconds < 10
+    assert status == 130 and seconds < 30
     assert "dlcv: interrupted; " in capfd.readouterr().err
 
 

@@ -1,11 +1,11 @@
-"""Every layer, network and task answers the same in every form it can take."""
+"""Each layer, loss, optimizer, network and task does the same in every form it can take."""
 
 import inspect
 
 import keras
 import pytest
 
-from dlcv_tf import data, models, tasks
+from dlcv_tf import data, layers, losses, models, optimizers, tasks
 from tests import helpers
 from tests.conformance import cases
 
@@ -14,6 +14,17 @@ from tests.conformance import cases
 def test_layer(name, tmp_path):
     build, inputs, gradients = cases.LAYERS[name]
     helpers.check_layer(build, inputs, tmp_path, gradients=gradients)
+
+
+@pytest.mark.parametrize("name", cases.LOSSES)
+def test_loss(name):
+    build, targets, predictions = cases.LOSSES[name]
+    helpers.check_loss(build, targets, predictions)
+
+
+@pytest.mark.parametrize("name", cases.OPTIMIZERS)
+def test_optimizer(name, tmp_path):
+    helpers.check_optimizer(cases.OPTIMIZERS[name], tmp_path)
 
 
 @pytest.mark.parametrize("name", cases.MODELS)
@@ -28,10 +39,17 @@ def test_task(name, tmp_path):
     helpers.check_task(build(), images, targets, tmp_path)
 
 
-def test_nothing_is_missing_from_the_table():
-    assert set(cases.MODELS) == set(models.BUILDERS)
-    public = {name for name, kind in inspect.getmembers(tasks, inspect.isclass)}
-    assert set(cases.TASKS) == {
-        name for name in public if issubclass(vars(tasks)[name], keras.Model)
+def public(room, kind):
+    """Returns the names of a room's public classes of a kind."""
+    return {
+        name for name, value in inspect.getmembers(room, inspect.isclass) if issubclass(value, kind)
     }
-    assert set(cases.LAYERS) == {data.Preprocess.__name__}
+
+
+def test_nothing_is_missing_from_the_table():
+    layer_names = public(layers, keras.layers.Layer) | public(data, keras.layers.Layer)
+    assert set(cases.LAYERS) == layer_names
+    assert set(cases.LOSSES) == public(losses, keras.losses.Loss)
+    assert set(cases.OPTIMIZERS) == public(optimizers, keras.optimizers.Optimizer)
+    assert set(cases.MODELS) == set(models.BUILDERS)
+    assert set(cases.TASKS) == public(tasks, keras.Model)

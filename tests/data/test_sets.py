@@ -185,6 +185,87 @@ def test_folder_with_split_folders(tmp_path):
         data.load(f"folder:{tmp_path}", "test")
 
 
+SYNSETS = ("n01440764", "n01443537", "n02012849", "n03126707")
+WORDS = {
+    "n01440764": "tench, Tinca tinca",
+    "n01443537": "goldfish, Carassius auratus",
+    "n02012849": "crane",
+    "n03126707": "crane",
+}
+
+
+def imagenet(root, words="LOC_synset_mapping.txt", separator=" "):
+    """Makes a folder in the layout of ImageNet, with a class in words that another has too."""
+    for split, count in (("train", 3), ("val", 1)):
+        for synset in SYNSETS:
+            for number in range(count):
+                save(root / split / synset / f"{synset}_{number}.JPEG", format="JPEG")
+    if words:
+        lines = [f"{synset}{separator}{name}" for synset, name in WORDS.items()]
+        (root / words).write_text("\n".join([*lines, f"n99999999{separator}unused", ""]))
+
+
+@pytest.mark.parametrize(
+    "words, separator",
+    [("LOC_synset_mapping.txt", " "), ("synset_words.txt", " "), ("words.txt", "\t")],
+)
+def test_folder_in_the_layout_of_imagenet(tmp_path, words, separator):
+    imagenet(tmp_path, words, separator)
+    named = ("tench", "goldfish", "crane (n02012849)", "crane (n03126707)")
+    for split, count in (("train", 12), ("val", 4)):
+        dataset, info = data.load(f"folder:{tmp_path}", split)
+        assert info.labels == named and info.num_examples == count and not info.skipped
+        _, labels = arrays(dataset)
+        assert sorted(labels) == sorted(list(range(4)) * (count // 4))
+    assert data.describe(f"folder:{tmp_path}", "val").labels == named
+
+
+def test_synsets_are_the_names_where_there_are_no_words(tmp_path):
+    imagenet(tmp_path, words=None)
+    assert data.describe(f"folder:{tmp_path}").labels == SYNSETS
+    (tmp_path / "words.txt").write_text("n01440764\ttench\n")
+    assert data.describe(f"folder:{tmp_path}").labels == ("tench", *SYNSETS[1:])
+    save(tmp_path / "train" / "cat" / "0.png")  # other folders keep their names
+    assert data.describe(f"folder:{tmp_path}").labels == ("cat", *SYNSETS)
+
+
+def test_a_folder_too_large_for_memory_is_read_when_asked_for(tmp_path, monkeypatch):
+    imagenet(tmp_path)
+    whole, info = data.load(f"folder:{tmp_path}", image_size=(10, 12))
+    monkeypatch.setattr(sets, "CACHE_BYTES", 12 * 10 * 12 * 3 - 1)
+    streamed, same = data.load(f"folder:{tmp_path}", image_size=(10, 12))
+    assert same == info and streamed.element_spec == whole.element_spec
+    assert len(streamed) == 12
+
+    def contents(dataset):
+        pairs = zip(*arrays(dataset), strict=True)
+        return sorted((int(label), image.tobytes()) for image, label in pairs)
+
+    assert contents(streamed) == contents(whole)
+    order = arrays(streamed)[1]
+    np.testing.assert_array_equal(arrays(streamed)[1], order)
+    assert (np.diff(order) < 0).any()  # not class after class: a buffer would not mix them
+    broken = tmp_path / "train" / SYNSETS[0] / f"{SYNSETS[0]}_0.JPEG"
+    broken.write_bytes(broken.read_bytes()[:100])
+    with pytest.raises(tf.errors.OpError, match=f"{broken.name}.*repair or remove it"):
+        arrays(data.load(f"folder:{tmp_path}", image_size=(10, 12))[0])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not PREPARED, reason="DLCV_DATA names no TensorFlow Datasets directory")
+def test_cifar10_is_complete_and_has_the_published_mean():
+    for split, count in (("train", 50_000), ("test", 10_000)):
+        dataset, info = data.load("cifar10", split)
+        assert info.num_examples == count and info.image_shape == (32, 32, 3)
+        assert info.labels[:3] == ("airplane", "automobile", "bird")
+        labels = np.array([label for _, label in dataset.as_numpy_iterator()])
+        np.testing.assert_array_equal(np.bincount(labels), [count // 10] * 10)
+    mean = data.mean_image(data.load("cifar10", "train")[0])
+    assert mean.shape == (32, 32, 3)
+    published = np.array([0.4914, 0.4822, 0.4465])  # as in many published training scripts
+    np.testing.assert_allclose(mean.mean(axis=(0, 1)) / 255, published, atol=1e-4)
+
+
 def test_odd_pictures_are_read_and_broken_ones_named(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -75,6 +75,7 @@ def test_bad_input_says_how_to_mend_it():
         (known, [0, 1, 2, 4], "got the label 4, expected 0 to 3"),
         (known, [0, 1, -1, 3], "got the label -1, expected 0 to 3"),
         (known, [0, 1, 0.5, 3], r"expected \(n,\) class numbers"),
+        (known, list("abcd"), "type <U1, expected"),
         (known, np.eye(4), "take the argmax of one-hot"),
         (np.where(known == known[1, 1], np.nan, known), labels, "1 of 4 points with a NaN"),
     ):

@@ -101,6 +101,8 @@ def test_bad_input_says_how_to_mend_it():
     good = np.zeros((3, 4))
     with pytest.raises(InputError, match=r"shapes \(3, 2, 2\) and \(3, 4\).*flatten pictures"):
         distances.pairwise(np.zeros((3, 2, 2)), good)
+    with pytest.raises(InputError, match=r"shapes \(0, 4\) and \(3, 4\).*not empty"):
+        distances.nearest(good[:0], good, 1)
     with pytest.raises(InputError, match=r"shapes \(3, 4\) and \(3, 5\)"):
         distances.two_loops(good, np.zeros((3, 5)))
     with pytest.raises(InputError, match="unknown distance 'l3': did you mean"):

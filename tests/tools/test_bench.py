@@ -285,3 +285,19 @@ def test_inference_calls_the_runtime_and_the_server_in_every_way(tool, tmp_path,
         added = entry["milliseconds"] - bare[entry["batch"]]
         assert entry["overhead_milliseconds"] == pytest.approx(added)
         assert added > 0
+
+
+def test_neighbours_are_compared_with_those_of_scikit_learn(tool, tmp_path, capsys):
+    bench_neighbours = tool("bench_neighbours")
+    result = bench_neighbours.measure(rounds=2, examples=200, logs=tmp_path)
+    assert result["seconds"].keys() == result["ratios"].keys() == {"ours", "task", "sklearn"}
+    assert all(len(times) == 2 and min(times) > 0 for times in result["seconds"].values())
+    assert result["ratios"]["sklearn"] == 1
+    result["ratios"] |= {"ours": 1.01, "task": 1.0}
+    assert bench_neighbours.verdict(result)[0]
+    result["ratios"]["task"] = 0.99
+    passed, sentence = bench_neighbours.verdict(result)
+    assert not passed and sentence.startswith("FAILED: nearest neighbours are found 0.99 times")
+    bench_neighbours.print_result(result)
+    assert "The 10 nearest of 200 points of 3,072 numbers" in capsys.readouterr().out
+    assert tool("bench").names("mlp,neighbours") == ["mlp", "neighbours"]

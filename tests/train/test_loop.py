@@ -8,7 +8,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow.python.framework import config as determinism  # it alone can switch it off again
 
 from dlcv_tf import data, models, tasks, train
 from dlcv_tf.errors import InputError
@@ -272,8 +271,6 @@ def test_a_label_outside_the_classes_is_named():
 def deterministic():
     keras.utils.set_random_seed(0)
     tf.config.experimental.enable_op_determinism()
-    yield
-    determinism.disable_op_determinism()
 
 
 def test_a_label_outside_the_classes_is_named_by_deterministic_operations_too(deterministic):
