@@ -162,9 +162,7 @@ def test_a_failed_bound_names_format_and_figure_and_leaves_nothing(
     task, test_set, calibration, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(parity, "FLOAT_BOUND", 0.0)
-    with pytest.raises(
-        export.ExportError, match=r"\w+ differs .* by [0-9.e-]+ in a"
-    ):
+    with pytest.raises(export.ExportError, match=r"\w+ differs .* by [0-9.e-]+ in a"):
         export.export(task, "digits", test=test_set, calibration=calibration, root=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
