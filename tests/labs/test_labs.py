@@ -1,9 +1,11 @@
 """Every lab can be called with its defaults from the command line, and says what it is about."""
 
 import inspect
+import json
 import pathlib
 import re
 
+import numpy as np
 import pytest
 
 from dlcv_tf import labs
@@ -39,6 +41,13 @@ def test_a_lab_says_what_it_is_about_and_has_a_page(lab):
     assert ROWS.search(text), text
     chapter = lab.__module__.rpartition(".")[2]
     assert f"`dlcv lab {lab.__name__}" in (DOCS / f"{chapter}.md").read_text(encoding="utf-8")
+
+
+def test_what_a_lab_found_can_be_written_as_json():
+    numbers = {"ok": np.bool_(True), 3: [np.float32(0.5), (np.int64(2), np.arange(2))], "no": None}
+    finding = labs.Finding("It is so.", np.True_, "It is.", numbers)
+    assert finding.holds is True
+    assert json.dumps(finding.numbers) == '{"ok": true, "3": [0.5, [2, [0, 1]]], "no": null}'
 
 
 def test_an_unknown_lab_is_named_with_a_suggestion():
