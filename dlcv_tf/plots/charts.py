@@ -103,7 +103,7 @@ def draw(panels: Sequence[Panel], columns: int = 2, width: float = style.WIDE) -
             cell_width - LEFT - margin,
             PLOT_HEIGHT,
         )
-        _frame(axes, panel, series)
+        _frame(axes, panel, series, above)
         notes = _lines(axes, panel, series)
         if len(series) == 1:
             notes = notes[1:]
@@ -249,11 +249,11 @@ def _margin(panel: Panel, series: dict[str, Series], beside: bool, cell: float) 
     return min(widest + 2 * BESIDE, 0.4 * cell) if names else 0.25
 
 
-def _frame(axes: Axes, panel: Panel, series: dict[str, Series]) -> None:
-    """Gives axes their title, scales, limits, ticks and hairlines."""
+def _frame(axes: Axes, panel: Panel, series: dict[str, Series], above: float) -> None:
+    """Gives axes their title, at the same height in all panels, scales, limits and ticks."""
     width, height = style.inches(axes)
     title = {"size": style.TITLE_SIZE, "weight": "bold"}
-    up = 1 + (0.16 + (LABELLED if panel.y_label else 0)) / height
+    up = 1 + (0.16 + above - ABOVE) / height
     text = style.shorten(panel.title, width + 1.0, style.TITLE_SIZE)
     style.write(axes, -LEFT / width, up, text, **title)
     style.write(axes, -LEFT / width, 1 + 0.1 / height, panel.y_label, "muted")

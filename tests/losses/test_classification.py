@@ -32,6 +32,16 @@ def test_smoothed_crossentropy_is_keras_own_of_smoothed_targets(smoothing, kind)
     np.testing.assert_allclose(*gradients, atol=1e-6)
 
 
+def test_softmax_and_its_losses_in_float64():
+    logits = ramp((6, CLASSES), dtype="float64", low=-4, high=6)
+    likely = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    np.testing.assert_allclose(losses.softmax(logits), np.exp(likely), rtol=1e-12)
+    np.testing.assert_allclose(losses.log_softmax(logits), likely, rtol=1e-12)
+    smoothed = losses.SmoothedCrossentropy(0.2, reduction="none", dtype="float64")
+    expected = -0.8 * likely[np.arange(6), LABELS] - 0.2 * likely.mean(-1)
+    np.testing.assert_allclose(smoothed(LABELS, logits), expected, rtol=1e-9)
+
+
 def test_more_axes_and_weights_of_examples():
     labels, logits = LABELS.reshape(2, 3), LOGITS.reshape(2, 3, CLASSES)
     each = losses.SmoothedCrossentropy(0.2, reduction="none")(labels, logits)
