@@ -208,7 +208,8 @@ def _why_flat(probe: Probe, batches: list[Sample], rate: float, best: float | No
         advice = "Flat, but not without regularisation: divide its strength by 10"
         return {"status": FAIL, "advice": advice}
     if best is not None and falls(best, strength=1.0):
-        advice = f"Flat at {rate:.2g}, but not at {best:.2g}: raise the learning rate"
+        mend = "raise the learning rate" if best > rate else "lower it, or warm up to it"
+        advice = f"Flat at {rate:.2g}, but not at {best:.2g}: {mend}"
         return {"status": WARN, "advice": advice}
     advice = (
         "Flat whatever is tried: the initial weights are of the wrong scale (take He's for ReLU), "

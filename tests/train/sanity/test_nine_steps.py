@@ -507,6 +507,14 @@ def test_step_8_a_training_that_is_merely_slow():
     assert found.advice == "Flat at 1e-05, but not at 0.1: raise the learning rate"
 
 
+def test_step_8_a_rate_that_is_too_high():
+    examples = sample.Sample(PIXELS, LABELS)
+    trial = probe.Probe(plain(), examples)
+    batches = examples[128:].batches(32, 20, seed=0)
+    found, _ = runs.curve_and_updates(trial, batches, examples[:128], 2.0, best=0.1)
+    assert found.advice == "Flat at 2, but not at 0.1: lower it, or warm up to it"
+
+
 def test_a_data_set_sorted_by_class_is_as_good():
     order = np.argsort(LABELS, kind="stable")
     report = check(plain(decay=1e-3), PIXELS[order], LABELS[order])
