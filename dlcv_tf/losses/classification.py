@@ -160,8 +160,9 @@ class SmoothedCrossentropy(keras.losses.Loss):
         self.smoothing = smoothing
 
     def call(self, y_true, y_pred):
-        right = keras.losses.sparse_categorical_crossentropy(y_true, y_pred, from_logits=True)
-        spread = ops.logsumexp(y_pred, axis=-1) - ops.mean(y_pred, axis=-1)
+        labels, logits = _examples(y_true, y_pred)
+        right = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+        spread = ops.logsumexp(logits, axis=-1) - ops.mean(logits, axis=-1)
         return (1 - self.smoothing) * right + self.smoothing * spread
 
     def get_config(self):
@@ -199,11 +200,12 @@ def _examples(labels, logits):
         )
     labels = ops.cast(given, "int32")
     if tf.executing_eagerly():  # in a graph there are no values yet to look at
-        _check_values(np.asarray(given), np.asarray(logits))
+        check_values(np.asarray(given), np.asarray(logits))
     return labels, logits
 
 
-def _check_values(labels: np.ndarray, logits: np.ndarray) -> None:
+def check_values(labels: np.ndarray, logits: np.ndarray) -> None:
+    """Raises an InputError for a label that is no class, and for a score that is not finite."""
     classes = logits.shape[-1]
     bad = ~((labels >= 0) & (labels < classes) & (labels == np.floor(labels)))
     if bad.any():

@@ -7,6 +7,9 @@ import math
 
 import numpy as np
 
+from dlcv_tf.errors import InputError
+from dlcv_tf.losses.classification import check_values
+
 
 def multiclass_hinge(
     labels, logits, delta: float = 1.0, squared: bool = False
@@ -25,7 +28,7 @@ def multiclass_hinge(
     Returns:
         (batch,) losses, and (batch, classes) gradients, each of its own example's loss.
     """
-    scores = np.asarray(logits, np.float64)
+    labels, scores = _checked(labels, logits)
     losses, gradients = np.zeros(len(scores)), np.zeros_like(scores)
     for example, right in enumerate(labels):
         for wrong in range(scores.shape[1]):
@@ -53,7 +56,7 @@ def softmax_crossentropy(labels, logits) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         (batch,) losses, and (batch, classes) gradients, each of its own example's loss.
     """
-    scores = np.asarray(logits, np.float64)
+    labels, scores = _checked(labels, logits)
     losses, gradients = np.zeros(len(scores)), np.zeros_like(scores)
     for example, right in enumerate(labels):
         largest = max(scores[example])  # without it exp overflows from scores of 710 on
@@ -65,3 +68,15 @@ def softmax_crossentropy(labels, logits) -> tuple[np.ndarray, np.ndarray]:
             probability = math.exp(score - largest) / total
             gradients[example, number] = probability - (number == right)
     return losses, gradients
+
+
+def _checked(labels, logits) -> tuple[np.ndarray, np.ndarray]:
+    """Returns labels and float64 scores that fit each other."""
+    labels, scores = np.asarray(labels), np.asarray(logits, np.float64)
+    if scores.ndim != 2 or labels.shape != scores.shape[:1]:
+        raise InputError(
+            f"got labels of shape {labels.shape} for scores of shape {scores.shape}, expected "
+            "(batch,) and (batch, classes)"
+        )
+    check_values(labels, scores)
+    return labels.astype(np.int64), scores

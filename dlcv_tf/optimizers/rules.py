@@ -329,8 +329,8 @@ class Adam(Rule):
         _check_part(beta_1=beta_1, beta_2=beta_2)
         _check_epsilon(epsilon)
         super().__init__(learning_rate, **kwargs)
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
+        self.beta_1 = float(beta_1)
+        self.beta_2 = float(beta_2)
         self.epsilon = epsilon
         self.bias_correction = bias_correction
         self.epsilon_hat = epsilon_hat

@@ -17,8 +17,8 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
     """One cycle: a linear rise to the peak, then a linear fall to almost nothing.
 
     Args:
-        peak: the highest learning rate.
-        total_steps: steps of the whole training.
+        peak: the highest learning rate, above 0.
+        total_steps: steps of the whole training, 1 or more.
         warmup: part of the steps in which the rate rises, in (0, 1).
         start: first rate, as a part of the peak.
         end: last rate, as a part of the peak.
@@ -27,6 +27,9 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
     """
 
     def __init__(self, peak, total_steps, warmup=0.25, start=0.1, end=0.002):
+        _check(peak, total_steps=total_steps)
+        if not 0 < warmup < 1:
+            raise InputError(f"got warmup={warmup}, expected a part of the steps, above 0, below 1")
         self.peak = peak
         self.total_steps = total_steps
         self.warmup = warmup

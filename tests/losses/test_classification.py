@@ -217,3 +217,22 @@ def test_a_bad_label_in_a_graph_makes_the_loss_nan(function):
 def test_margin_outside_its_range_is_refused(delta):
     with pytest.raises(InputError, match=f"got delta={delta}, expected a margin of 0 or more"):
         losses.MulticlassHinge(delta)
+
+
+@pytest.mark.parametrize(
+    "function", [losses.naive.multiclass_hinge, losses.naive.softmax_crossentropy]
+)
+def test_loops_refuse_what_the_others_refuse(function):
+    with pytest.raises(InputError, match="got the label -1, expected a class number from 0 to 4"):
+        function([-1, 0, 0, 0, 0, 0], LOGITS)
+    with pytest.raises(
+        InputError, match=r"got labels of shape \(5,\) for scores of shape \(6, 5\)"
+    ):
+        function(LABELS[:5], LOGITS)
+
+
+def test_smoothing_refuses_labels_that_are_no_classes():
+    with pytest.raises(InputError, match="got the label 1.5"):
+        losses.SmoothedCrossentropy()(np.full(6, 1.5), LOGITS)
+    with pytest.raises(InputError, match="turn one-hot labels into class numbers"):
+        losses.SmoothedCrossentropy()(np.eye(5)[LABELS], LOGITS)

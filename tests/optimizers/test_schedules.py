@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from dlcv_tf import optimizers
+from dlcv_tf.errors import InputError
 from dlcv_tf.optimizers import OneCycle
 
 
@@ -71,3 +72,16 @@ def test_bad_schedules_are_named():
         optimizers.step_decay(0.1, 3, factor=2)
     with pytest.raises(ValueError, match="got k=-1, expected 0 or more"):
         optimizers.one_over_t_decay(0.1, k=-1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((0.0, 10), "got a learning rate of 0.0, expected above 0"),
+        ((1.0, 0), "got total_steps=0, expected 1 or more"),
+        ((1.0, 10, 1.0), "got warmup=1.0, expected a part of the steps"),
+    ],
+)
+def test_one_cycle_refuses_what_has_no_cycle(arguments, message):
+    with pytest.raises(InputError, match=message):
+        OneCycle(*arguments)
