@@ -8,6 +8,7 @@ from dlcv_tf.layers.activations import Sigmoid as Sigmoid
 from dlcv_tf.layers.activations import Tanh as Tanh
 from dlcv_tf.layers.affine import Affine as Affine
 from dlcv_tf.layers.affine import Maxout as Maxout
+from dlcv_tf.layers.batch_norm import BATCH_NORMS as BATCH_NORMS
 from dlcv_tf.layers.batch_norm import BatchNorm as BatchNorm
 from dlcv_tf.layers.convolution import Convolution as Convolution
 from dlcv_tf.layers.dropout import Dropout as Dropout

@@ -6,6 +6,7 @@ import tensorflow as tf
 from dlcv_tf.errors import InputError
 from dlcv_tf.ops import by_hand
 from dlcv_tf.ops.by_hand import activations, affine
+from dlcv_tf.ops.whole_numbers import whole_number
 
 _affine = by_hand.differentiable(affine.forward, affine.backward)
 _largest = by_hand.differentiable(activations.maxout_forward, activations.maxout_backward)
@@ -27,7 +28,7 @@ class Affine(keras.layers.Layer):
 
     def __init__(self, units, kernel_initializer="glorot_uniform", **kwargs):
         super().__init__(**kwargs)
-        self.units = positive(units, "units")
+        self.units = whole_number(units, "units")
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
     def build(self, input_shape):
@@ -69,10 +70,10 @@ class Maxout(keras.layers.Layer):
 
     def __init__(self, units, pieces=2, kernel_initializer="glorot_uniform", **kwargs):
         super().__init__(**kwargs)
-        self.units = positive(units, "units")
-        if pieces < 2:
+        self.units = whole_number(units, "units")
+        self.pieces = whole_number(pieces, "pieces")
+        if self.pieces < 2:
             raise InputError(f"got pieces={pieces}, expected 2 or more: one is an affine layer")
-        self.pieces = pieces
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
     def build(self, input_shape):
@@ -95,13 +96,6 @@ class Maxout(keras.layers.Layer):
             "pieces": self.pieces,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }
-
-
-def positive(value, name: str) -> int:
-    """Returns a whole number of 1 or more; InputError for anything else."""
-    if not isinstance(value, int) or value < 1:
-        raise InputError(f"got {name}={value!r}, expected a whole number, 1 or more")
-    return value
 
 
 def _inputs(input_shape) -> int:

@@ -29,6 +29,9 @@ class BatchNorm(keras.layers.Layer):
         initial_variance: first value of the running variance.
         unbiased: average the variance divided by n - 1 and not by n.
 
+    In float16 and bfloat16 the batch is normalised in float32, as in Keras: squares overflow there.
+    With `trainable = False` it is normalised by the running averages in training too, which stay.
+
     Input shape: (batch, features), or (batch, height, width, channels) for one mean and one
         variance per map.
 
@@ -48,24 +51,29 @@ class BatchNorm(keras.layers.Layer):
 
     def build(self, input_shape):
         shape, first = (input_shape[-1],), keras.initializers.Constant(self.initial_variance)
-        self.gamma = self.add_weight(shape, "ones", name="gamma")
-        self.beta = self.add_weight(shape, "zeros", name="beta")
-        self.moving_mean = self.add_weight(shape, "zeros", trainable=False, name="moving_mean")
-        self.moving_variance = self.add_weight(
-            shape, first, trainable=False, name="moving_variance"
-        )
+        options = {"autocast": False}  # mixed precision leaves the weights in float32
+        self.gamma = self.add_weight(shape, "ones", name="gamma", **options)
+        self.beta = self.add_weight(shape, "zeros", name="beta", **options)
+        options |= {"trainable": False}
+        self.moving_mean = self.add_weight(shape, "zeros", name="moving_mean", **options)
+        self.moving_variance = self.add_weight(shape, first, name="moving_variance", **options)
 
     def call(self, x, training=False):
-        if not training:
-            gamma, beta, mean, variance = map(
-                tf.convert_to_tensor,
-                (self.gamma, self.beta, self.moving_mean, self.moving_variance),
-            )
-            return batch_norm.inference(x, gamma, beta, mean, variance, self.epsilon)
-        mean, variance = batch_norm.statistics(x, self.unbiased)
-        for average, new in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            average.assign(batch_norm.running(average.value, new, self.momentum))
-        return _normalised(x, self.gamma, self.beta, epsilon=self.epsilon)
+        exact = tf.float64 if self.compute_dtype == "float64" else tf.float32
+        x, gamma, beta, mean, variance = (
+            tf.cast(tf.convert_to_tensor(each), exact)
+            for each in (x, self.gamma, self.beta, self.moving_mean, self.moving_variance)
+        )
+        if not (training and self.trainable):
+            output = batch_norm.inference(x, gamma, beta, mean, variance, self.epsilon)
+            return tf.cast(output, self.compute_dtype)
+        of_batch = batch_norm.statistics(x, self.unbiased)
+        averages = ((self.moving_mean, mean), (self.moving_variance, variance))
+        for (average, old), new in zip(averages, of_batch, strict=True):
+            running = batch_norm.running(old, new, self.momentum)
+            average.assign(tf.cast(running, average.dtype))
+        output = _normalised(x, gamma, beta, epsilon=self.epsilon)
+        return tf.cast(output, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -77,3 +85,6 @@ class BatchNorm(keras.layers.Layer):
             "initial_variance": self.initial_variance,
             "unbiased": self.unbiased,
         }
+
+
+BATCH_NORMS = (keras.layers.BatchNormalization, BatchNorm)

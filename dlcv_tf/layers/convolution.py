@@ -3,9 +3,9 @@
 import keras
 
 from dlcv_tf.errors import InputError, unknown
-from dlcv_tf.layers.affine import positive
-from dlcv_tf.ops import by_hand
+from dlcv_tf.ops import by_hand, patches
 from dlcv_tf.ops.by_hand import convolution
+from dlcv_tf.ops.whole_numbers import whole_number
 
 _convolution = by_hand.differentiable(convolution.forward, convolution.backward)
 
@@ -41,10 +41,10 @@ class Convolution(keras.layers.Layer):
         super().__init__(**kwargs)
         if method not in convolution.METHODS:
             raise unknown("method", method, convolution.METHODS)
-        self.filters = positive(filters, "filters")
-        self.size = positive(size, "size")
-        self.stride = positive(stride, "stride")
-        self.padding = padding
+        self.filters = whole_number(filters, "filters")
+        self.size = whole_number(size, "size")
+        self.stride = whole_number(stride, "stride")
+        self.padding = patches.checked_padding(padding)
         self.method = method
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 

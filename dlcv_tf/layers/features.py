@@ -47,6 +47,11 @@ class HOG(keras.layers.Layer):
         self.cell, self.bins, self.fold = cell, bins, fold
 
     def compute_output_shape(self, input_shape):
+        if len(input_shape) != 4 or None in input_shape[1:3]:
+            raise InputError(
+                f"got pictures of shape {tuple(input_shape)}, expected (batch, height, width, 1 or "
+                "3) of known height and width: resize them to one size"
+            )
         batch, height, width, channels = input_shape
         if channels not in (1, 3) or min(height, width) < self.cell:
             raise InputError(
@@ -57,7 +62,7 @@ class HOG(keras.layers.Layer):
 
     def call(self, images):
         size = self.compute_output_shape(images.shape)[1]
-        images = tf.cast(images, self.compute_dtype)
+        images = tf.cast(images, _exact(self.compute_dtype))
         right = _grey(tf.concat([images[:, :, 1:], images[:, :, -1:]], axis=2) - images)
         down = _grey(tf.concat([images[:, 1:], images[:, -1:]], axis=1) - images)
         lengths = tf.sqrt(tf.maximum(right**2 + down**2, SMALLEST_SQUARE))
@@ -75,7 +80,7 @@ class HOG(keras.layers.Layer):
         reached = tf.cast(right * cosines + down * sines >= -slack, images.dtype)
         counts = _differences(lengths * reached)  # (batch, height, width, bins)
         cells = tf.nn.avg_pool2d(counts, self.cell, self.cell, "VALID")
-        return tf.reshape(cells, (-1, size))
+        return tf.cast(tf.reshape(cells, (-1, size)), self.compute_dtype)
 
     def get_config(self):
         return super().get_config() | {"cell": self.cell, "bins": self.bins, "fold": self.fold}
@@ -109,13 +114,19 @@ class HueHistogram(keras.layers.Layer):
 
     def call(self, images):
         self.compute_output_shape(images.shape)
-        images = tf.cast(images, self.compute_dtype)
+        images = tf.cast(images, _exact(self.compute_dtype))
         edges = [number / self.bins - SLACK for number in range(self.bins)]
         reached = _hues(images) >= tf.constant(edges, images.dtype)  # (batch, height, width, bins)
-        return _differences(tf.reduce_mean(tf.cast(reached, images.dtype), axis=(1, 2)))
+        parts = _differences(tf.reduce_mean(tf.cast(reached, images.dtype), axis=(1, 2)))
+        return tf.cast(parts, self.compute_dtype)
 
     def get_config(self):
         return super().get_config() | {"bins": self.bins}
+
+
+def _exact(dtype: str) -> str:
+    """Returns what to compute in: half precision overflows at the squares of pixels."""
+    return "float64" if dtype == "float64" else "float32"
 
 
 def _grey(colours: tf.Tensor) -> tf.Tensor:

@@ -13,9 +13,8 @@ import keras
 import numpy as np
 
 from dlcv_tf.errors import InputError
-from dlcv_tf.layers.batch_norm import BatchNorm
+from dlcv_tf.layers.batch_norm import BATCH_NORMS
 
-NORMS = (keras.layers.BatchNormalization, BatchNorm)
 # Layers that are linear, by exact class; a derived one may do more.
 LINEAR = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)
 
@@ -75,7 +74,7 @@ def _pairs(network: keras.Model) -> dict[str, keras.layers.Layer]:
     uses.update(map(id, network.outputs))
     pairs = {}
     for node in nodes:
-        if not isinstance(node.operation, NORMS) or len(node.input_tensors) != 1:
+        if not isinstance(node.operation, BATCH_NORMS) or len(node.input_tensors) != 1:
             continue
         (tensor,), norm = node.input_tensors, node.operation
         linear = tensor._keras_history.operation

@@ -59,9 +59,14 @@ class LocalResponseNorm(keras.layers.Layer):
         alpha = self.alpha / self.depth if self.mean else self.alpha
         radius = self.depth // 2
         if inputs.dtype != tf.float64:
-            return tf.nn.local_response_normalization(
-                inputs, depth_radius=radius, bias=self.bias, alpha=alpha, beta=self.beta
+            outputs = tf.nn.local_response_normalization(
+                tf.cast(inputs, tf.float32),  # squares overflow float16
+                depth_radius=radius,
+                bias=self.bias,
+                alpha=alpha,
+                beta=self.beta,
             )
+            return tf.cast(outputs, inputs.dtype)
         # TensorFlow has no kernel for float64: the window is a band matrix over the channels.
         ones = tf.ones((inputs.shape[-1],) * 2, inputs.dtype)
         band = tf.linalg.band_part(ones, radius, radius)

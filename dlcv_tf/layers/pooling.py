@@ -3,9 +3,9 @@
 import keras
 
 from dlcv_tf.errors import InputError
-from dlcv_tf.layers.affine import positive
 from dlcv_tf.ops import by_hand
 from dlcv_tf.ops.by_hand import pooling
+from dlcv_tf.ops.whole_numbers import whole_number
 
 _max = by_hand.differentiable(pooling.max_forward, pooling.max_backward)
 _average = by_hand.differentiable(pooling.average_forward, pooling.average_backward)
@@ -17,8 +17,8 @@ class _Pool(keras.layers.Layer):
 
     def __init__(self, size=2, stride=2, **kwargs):
         super().__init__(**kwargs)
-        self.size = positive(size, "size")
-        self.stride = positive(stride, "stride")
+        self.size = whole_number(size, "size")
+        self.stride = whole_number(stride, "stride")
 
     def get_config(self):
         return super().get_config() | {"size": self.size, "stride": self.stride}

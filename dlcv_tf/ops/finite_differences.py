@@ -50,7 +50,7 @@ def numerical_gradient(
 
     Raises:
         InputError: a step that is not above 0 or is lost in rounding; x or f(x) empty, not
-            floating or not finite.
+            floating or not finite; f not finite a step from x.
     """
     x = checked(x, "x")
     if not (np.isfinite(h) and h > 0):
@@ -72,7 +72,7 @@ def numerical_gradient(
 
 
 def relative_error(analytic, numerical, denominator: str = "max", floor: float = 0.0) -> np.ndarray:
-    """Returns |a - n| / max(|a|, |n|) of every element; 0 where both are 0.
+    """Returns |a - n| / max(|a|, |n|) of every element; 0 where both are 0, NaN if not finite.
 
     Args:
         analytic: array.
@@ -90,7 +90,13 @@ def relative_error(analytic, numerical, denominator: str = "max", floor: float =
     if denominator not in ("max", "sum"):
         raise InputError(f"got denominator={denominator!r}, expected 'max' or 'sum'")
     size = np.maximum(abs(a), abs(n)) if denominator == "max" else abs(a) + abs(n)
-    return np.divide(abs(a - n), np.maximum(size, floor), where=a != n, out=np.zeros_like(a))
+    finite = np.isfinite(a) & np.isfinite(n)
+    return np.divide(
+        abs(np.where(finite, a, 0) - np.where(finite, n, 0)),
+        np.maximum(size, floor),
+        where=finite & (a != n),
+        out=np.where(finite, 0.0, np.nan),
+    )
 
 
 def checked(values, name: str) -> np.ndarray:
@@ -117,6 +123,11 @@ def _slopes(f: Callable, x: np.ndarray, place: int, h: float, middle, weights):
             f"got h={h:g}, which {x.dtype} cannot add to {x.flat[place]:g}: take a larger one"
         )
     above, below = np.array(f(right)), np.array(f(left))
+    if not (np.isfinite(above).all() and np.isfinite(below).all()):
+        raise InputError(
+            f"got an f that is not finite a step of h={h:g} from {x.flat[place]:g}, expected "
+            "finite values on both sides: take a smaller h, or inputs further from where f ends"
+        )
     both_sides = weights * (above - below) / (right.flat[place] - left.flat[place])
     one_side = weights * (above - middle) / (right.flat[place] - x.flat[place])
     return both_sides, one_side, 2 * np.max(abs(one_side - both_sides))

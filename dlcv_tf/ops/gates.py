@@ -60,11 +60,20 @@ class Gate:
     def __sub__(self, other):
         return Add(self, Negate(other))
 
+    def __rsub__(self, other):
+        return Add(other, Negate(self))
+
     def __truediv__(self, other):
         return Multiply(self, Reciprocal(other))
 
+    def __rtruediv__(self, other):
+        return Multiply(other, Reciprocal(self))
+
     def __matmul__(self, other):
         return MatMul(self, other)
+
+    def __rmatmul__(self, other):
+        return MatMul(other, self)
 
     __radd__, __rmul__ = __add__, __mul__
 
@@ -180,6 +189,11 @@ class MatMul(Gate):
     """x @ y of a matrix and a matrix or vector: `Multiply`, with the shapes to match."""
 
     def forward(self, x, y):
+        if x.ndim != 2 or y.ndim not in (1, 2) or x.shape[1] != y.shape[0]:
+            raise InputError(
+                f"got shapes {x.shape} @ {y.shape}, expected (n, m) @ (m,) or (n, m) @ (m, k): "
+                "give a row x as x[None, :]"
+            )
         return x @ y
 
     def backward(self, gradient):

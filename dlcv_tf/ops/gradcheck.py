@@ -29,7 +29,7 @@ from dlcv_tf.ops.finite_differences import Slopes, checked, numerical_gradient, 
 
 
 class GradientCheckWarning(UserWarning):
-    """A gradient check says less than it seems to: float32, or a kink inside the step."""
+    """A gradient check is not what it seems: float32, a kink inside the step, or a NaN derived."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,8 +67,8 @@ class GradientCheck:
 
     @property
     def error(self) -> float:
-        """The largest relative error of all variables."""
-        return max(each.error for each in self.variables.values())
+        """The largest relative error of all variables; NaN if a derived gradient is not finite."""
+        return float(np.max([each.error for each in self.variables.values()]))
 
     @property
     def kinks(self) -> int:
@@ -98,8 +98,9 @@ def gradient_check(
 ) -> GradientCheck:
     """Checks a gradient against finite differences.
 
-    Warns (`GradientCheckWarning`) of float32, whose rounding hides what is to be seen, and of
-    kinks, where there is no gradient to agree with.
+    Warns (`GradientCheckWarning`) of float32, whose rounding hides what is to be seen, of kinks,
+    where there is no gradient to agree with, and of a derived gradient that is not finite, whose
+    error is NaN.
 
     Args:
         f: function of x, or of keyword arguments if x is a mapping, of TensorFlow operations; of
@@ -116,7 +117,8 @@ def gradient_check(
         A `GradientCheck`; the variable is called `"x"` if x is an array.
 
     Raises:
-        InputError: x or f(x) not finite, f random, a gradient not of its variable's shape.
+        InputError: x or f(x) not finite, f random, a variable without a gradient, or a gradient
+            not of its variable's shape.
 
     Example:
         >>> check = gradient_check(lambda x: x**3, np.array([1.0, -2.0]))
@@ -134,14 +136,11 @@ def gradient_check(
         raise InputError("got an f that is random, expected the same answer for the same x")
     if gradients is None:
         gradients = _tensorflow_gradients(call, variables, output_gradient)
-    generator, checks = np.random.default_rng(seed), {}
+    generator, checks, infinite = np.random.default_rng(seed), {}, []
     for name, value in variables.items():
-        derived = np.asarray(gradients[name])
-        if derived.shape != value.shape:
-            raise InputError(
-                f"got a gradient of shape {derived.shape} by {name}, expected the variable's own "
-                f"shape {value.shape}"
-            )
+        derived = _derived(gradients, name, value.shape)
+        if not np.isfinite(derived).all():
+            infinite.append(name)
         places = np.arange(value.size)
         slopes = numerical_gradient(
             lambda moved, name=name: call(**(variables | {name: moved})),
@@ -155,7 +154,7 @@ def gradient_check(
     dtypes = sorted({value.dtype.name for value in variables.values()})
     sides = "centred" if centred else "one-sided"
     check = GradientCheck(checks, f"{sides} differences, h = {h:g}, {' and '.join(dtypes)}")
-    _warn(check, dtypes)
+    _warn(check, dtypes, infinite)
     return check
 
 
@@ -304,6 +303,23 @@ def _tensorflow_gradients(f: Callable, variables: Mapping, output_gradient) -> d
     }
 
 
+def _derived(gradients, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Returns the derived gradient by a variable; InputError if there is none of its shape."""
+    if not isinstance(gradients, Mapping) or name not in gradients:
+        got = list(gradients) if isinstance(gradients, Mapping) else type(gradients).__name__
+        raise InputError(
+            f"got gradient={got} without {name!r}, expected a mapping with a gradient for every "
+            "variable of x, by its name"
+        )
+    derived = np.asarray(gradients[name])
+    if derived.shape != shape:
+        raise InputError(
+            f"got a gradient of shape {derived.shape} by {name}, expected the variable's own "
+            f"shape {shape}"
+        )
+    return derived
+
+
 def _compared(derived: np.ndarray, slopes: Slopes) -> VariableCheck:
     derived_there = derived.reshape(-1)[slopes.places].astype(np.float64)
     errors = relative_error(derived_there, slopes.values)
@@ -318,7 +334,14 @@ def _compared(derived: np.ndarray, slopes: Slopes) -> VariableCheck:
     )
 
 
-def _warn(check: GradientCheck, dtypes: list[str]) -> None:
+def _warn(check: GradientCheck, dtypes: list[str], infinite: list[str]) -> None:
+    if infinite:
+        warnings.warn(
+            f"the derived gradient by {' and '.join(infinite)} is not finite: look for a square "
+            "root or a norm at 0, a division by 0, or an overflow",
+            GradientCheckWarning,
+            stacklevel=3,
+        )
     if dtypes != ["float64"]:
         warnings.warn(
             f"got {' and '.join(dtypes)}, whose rounding hides errors: give float64 arrays",

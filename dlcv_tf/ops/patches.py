@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from dlcv_tf.errors import InputError
+from dlcv_tf.ops.whole_numbers import whole_number
 
 
 def whitening_filters(images, size: int, epsilon: float = 5e-4) -> np.ndarray:
@@ -53,18 +54,20 @@ def places(images, size: int, stride: int = 1) -> tuple[int, int]:
         stride: S, pixels from one window to the next.
 
     Raises:
-        InputError: no window fits, or the sizes are not known.
+        InputError: no window fits, the sizes are not known, or `size` or `stride` is not one whole
+            number of 1 or more.
     """
+    size, stride = whole_number(size, "size"), whole_number(stride, "stride")
     shape = tuple(images.shape)
     if len(shape) != 4 or None in shape[1:3]:
         raise InputError(
             f"got pictures of shape {shape}, expected (batch, height, width, channels) of known "
             "height and width"
         )
-    if size < 1 or stride < 1 or size > min(shape[1:3]):
+    if size > min(shape[1:3]):
         raise InputError(
             f"got windows of {size} pixels with stride {stride} for pictures of {shape[1]}x"
-            f"{shape[2]}, expected 1 or more each, and windows that fit: pad the pictures"
+            f"{shape[2]}, expected windows that fit: pad the pictures"
         )
     return (shape[1] - size) // stride + 1, (shape[2] - size) // stride + 1
 
@@ -157,8 +160,10 @@ def frame(images, padding, size: int, stride: int = 1) -> list[list[int]]:
         stride: pixels from one window to the next.
 
     Raises:
-        InputError: another padding.
+        InputError: another padding, `size` or `stride`.
     """
+    size, stride = whole_number(size, "size"), whole_number(stride, "stride")
+    padding = checked_padding(padding)
     if padding == "same":
         sides = []
         for pixels in images.shape[1:3]:
@@ -166,13 +171,21 @@ def frame(images, padding, size: int, stride: int = 1) -> list[list[int]]:
             sides.append([missing // 2, missing - missing // 2])
     elif padding == "valid":
         sides = [[0, 0], [0, 0]]
-    elif isinstance(padding, int) and padding >= 0:
-        sides = [[padding, padding], [padding, padding]]
     else:
+        sides = [[padding, padding], [padding, padding]]
+    return [[0, 0], *sides, [0, 0]]
+
+
+def checked_padding(padding) -> str | int:
+    """Returns `"valid"`, `"same"` or a whole number of pixels; InputError for anything else."""
+    if isinstance(padding, str) and padding in ("valid", "same"):
+        return padding
+    try:
+        return whole_number(padding, "padding", least=0)
+    except InputError as error:
         raise InputError(
             f"got padding={padding!r}, expected 'valid', 'same' or a number of pixels, 0 or more"
-        )
-    return [[0, 0], *sides, [0, 0]]
+        ) from error
 
 
 def unframe(images, frame: list[list[int]]) -> tf.Tensor:

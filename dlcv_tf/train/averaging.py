@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from dlcv_tf import layers
 from dlcv_tf.errors import InputError
 from dlcv_tf.train import distribute
 
@@ -83,16 +84,13 @@ def measure_batch_norm(model: keras.Model, batches: Iterable) -> None:
     All else that a pass in training mode would change, such as the seeds of dropout, stays.
 
     Args:
-        model: any Keras model on one device; without a batch norm nothing is done.
+        model: any Keras model on one device; without a batch norm, Keras's or ours, nothing is
+            done, and a frozen one keeps its statistics.
         batches: `(inputs, ...)` or inputs, at least one batch.
     """
     if distribute.strategy_of(model) is not None:
         raise InputError("got a model on several replicas, expected one device to measure on")
-    norms = [
-        layer
-        for layer in model._flatten_layers()
-        if isinstance(layer, keras.layers.BatchNormalization)
-    ]
+    norms = [each for each in model._flatten_layers() if isinstance(each, layers.BATCH_NORMS)]
     if not norms:
         return
     moving = [

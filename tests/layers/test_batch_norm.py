@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from dlcv_tf import layers
 from dlcv_tf.ops.by_hand import batch_norm
@@ -63,3 +64,64 @@ def test_plain_fit_updates_the_running_statistics():
     model.fit(x, x, epochs=20, batch_size=len(x), verbose=0)
     np.testing.assert_allclose(model.layers[0].moving_mean, x.mean(0), rtol=1e-4)
     np.testing.assert_allclose(model.layers[0].moving_variance, x.var(0), rtol=1e-4)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_half_precision_is_normalised_in_float32_as_in_keras(policy):
+    x = np.random.default_rng(0).normal(size=(256, 10)) * 100
+    ours = layers.BatchNorm(0.9, 1e-3, dtype=policy)
+    theirs = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-3, dtype=policy)
+    answers, gradients = [], []
+    for layer in (ours, theirs):
+        inputs = tf.Variable(x, dtype=tf.float32)
+        with tf.GradientTape() as tape:
+            y = layer(inputs, training=True)
+            loss = tf.reduce_sum(tf.cast(y, tf.float32) ** 3)
+        assert y.dtype == layer.compute_dtype
+        answers += [y, layer(inputs)]
+        variables = [inputs, layer.gamma.value, layer.beta.value]
+        gradients.append(tape.gradient(loss, variables))
+    np.testing.assert_allclose(np.std(np.float32(answers[0]), axis=0), 1, rtol=1e-2)
+    tolerance = 2e-3 if policy == "mixed_float16" else 2e-2  # of one rounding at the end
+    for one, other in ((answers[0], answers[2]), (answers[1], answers[3])):
+        np.testing.assert_allclose(np.float32(one), np.float32(other), rtol=0, atol=tolerance)
+    for one, other in zip(*gradients, strict=True):
+        np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance * np.max(abs(one)))
+    np.testing.assert_allclose(ours.moving_mean, theirs.moving_mean, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(ours.moving_variance, theirs.moving_variance, rtol=1e-5)
+
+
+def test_the_unbiased_variance_of_many_numbers_in_float16():
+    x = np.tile(np.float16([[1], [3]]), (50_000, 1))  # more than the largest float16
+    layer = layers.BatchNorm(0.0, unbiased=True, dtype="mixed_float16")
+    np.testing.assert_allclose(layer(x, training=True), x - 2, rtol=1e-3)
+    np.testing.assert_allclose(layer.moving_variance, 1 + 1e-5, rtol=1e-7)
+
+
+def test_one_example_does_not_poison_the_unbiased_average():
+    model = keras.Sequential([keras.Input((3,)), layers.BatchNorm(0.5, unbiased=True)])
+    model.compile("sgd", "mse")
+    x = BATCHES[0].reshape(-1, 3)[:9]
+    model.fit(x, x, batch_size=4, shuffle=False, verbose=0)  # 4, 4 and 1
+    expected = 1.0
+    for variance in (x[:4].var(0, ddof=1), x[4:8].var(0, ddof=1), 0):
+        expected = 0.5 * expected + 0.5 * variance
+    np.testing.assert_allclose(model.layers[0].moving_variance, expected, rtol=1e-5)
+
+
+def test_a_frozen_layer_uses_its_averages_and_keeps_them_as_in_keras():
+    x, answers = BATCHES[0], []
+    for layer in (
+        layers.BatchNorm(epsilon=1e-3, dtype="float64"),
+        keras.layers.BatchNormalization(epsilon=1e-3, dtype="float64"),
+    ):
+        layer(x, training=True)
+        layer.trainable = False
+        before = layer.get_weights()
+        answers.append(layer(x, training=True))
+        np.testing.assert_array_equal(answers[-1], layer(x))
+        for one, other in zip(layer.get_weights(), before, strict=True):
+            np.testing.assert_array_equal(one, other)
+        layer.trainable = True
+        assert np.any(layer(x, training=True) != answers[-1])
+    assert np.all(np.isfinite(answers[0]))

@@ -232,6 +232,9 @@ def test_a_fully_connected_network_of_them_has_the_parameters_of_mlp():
     "build, message",
     [
         (lambda: layers.Affine(0), "got units=0, expected a whole number, 1 or more"),
+        (lambda: layers.Affine(True), "got units=True, expected a whole number, 1 or more"),
+        (lambda: layers.Affine(2.0), "got units=2.0, expected a whole number, 1 or more"),
+        (lambda: layers.Convolution(4, 3, padding=-1), "got padding=-1, expected 'valid', 'same'"),
         (lambda: layers.Maxout(4, pieces=1), "got pieces=1, expected 2 or more"),
         (lambda: layers.LeakyReLU(-0.01), "got slope=-0.01, expected 0 or more, below 1"),
         (lambda: layers.ELU(0), "got alpha=0, expected a number above 0"),
@@ -249,6 +252,13 @@ def test_a_fully_connected_network_of_them_has_the_parameters_of_mlp():
 def test_bad_arguments_are_refused(build, message):
     with pytest.raises(InputError, match=message):
         build()
+
+
+def test_numbers_of_numpy_are_taken_and_saved_as_plain_ones():
+    one = np.int64(1)
+    for layer in (layers.Affine(one), layers.Maxout(one), layers.Convolution(one, one, one, one)):
+        again = type(layer).from_config(json.loads(json.dumps(layer.get_config())))
+        assert again.get_config() == layer.get_config()
 
 
 def test_pictures_of_unknown_size_are_refused():

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from dlcv_tf import layers
+from dlcv_tf.errors import InputError
 from dlcv_tf.ops import by_hand
 from dlcv_tf.ops.by_hand import dropout
 
@@ -93,3 +94,13 @@ def test_backward_multiplies_by_the_mask():
     np.testing.assert_allclose(gradient, np.where(kept, 3 / 0.6, 0), rtol=1e-12)
     np.testing.assert_allclose(y, np.where(kept, x / 0.6, 0), rtol=1e-12)
     assert 0.4 < kept.mean() < 0.8
+
+
+@pytest.mark.parametrize("keep", [0, -1, 1.5, float("nan")])
+def test_what_is_no_probability_of_keeping_is_refused(keep):
+    for call in (
+        lambda: dropout.forward(np.ones(3), keep, seed=(1, 2)),
+        lambda: dropout.inference(np.ones(3), keep, inverted=False),
+    ):
+        with pytest.raises(InputError, match=f"got keep={keep}, expected a probability.*1 - drop"):
+            call()

@@ -2,6 +2,7 @@
 
 import colorsys
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -88,6 +89,16 @@ def test_rounding_decides_nothing(name, bins):
         np.testing.assert_allclose(found, exact, rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["HOG", "HueHistogram"])
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16"])
+def test_half_precision_computes_in_float32(name, policy):
+    levels = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3)).astype(np.uint8)
+    found = getattr(layers, name)(dtype=policy)(levels)
+    assert found.dtype == policy.removeprefix("mixed_")
+    exact = getattr(layers, name)()(levels)
+    np.testing.assert_allclose(np.float32(found), exact, rtol=1e-2)
+
+
 def test_flat_pictures_have_no_edges_and_finite_gradients():
     assert np.max(layers.HOG(4, 3)(np.full((1, 8, 8, 3), 9.0))) < 1e-12
 
@@ -137,5 +148,10 @@ def test_bad_values_and_pictures_are_refused():
         layers.HueHistogram(0)
     with pytest.raises(InputError, match="got pictures of 4x9 pixels.*give a smaller cell"):
         layers.HOG(8)(np.zeros((1, 4, 9, 3)))
+    for size in ((None, None, 3), (8, None, 3)):
+        with pytest.raises(InputError, match=r"got pictures of shape \(None, .*resize them"):
+            layers.HOG()(keras.Input(size))
+    with pytest.raises(InputError, match=r"got pictures of shape \(9, 9, 3\), expected \(batch"):
+        layers.HOG()(np.zeros((9, 9, 3)))
     with pytest.raises(InputError, match=r"got pictures of 1 channel\(s\), expected 3"):
         layers.HueHistogram()(np.zeros((1, 8, 8, 1)))

@@ -13,7 +13,7 @@ def shaken(network, seed=0):
     """Gives every weight and moving statistic of a network a value that is not its first."""
     generator = np.random.default_rng(seed)
     for layer in network.layers:
-        if isinstance(layer, layers.folding.NORMS):
+        if isinstance(layer, layers.BATCH_NORMS):
             for variable in layer.variables:
                 low, high = (0.3, 2.0) if "variance" in variable.name else (0.5, 1.5)
                 sign = -1 if "mean" in variable.name else 1
@@ -22,7 +22,7 @@ def shaken(network, seed=0):
 
 
 def norms(network):
-    return [each for each in network.layers if isinstance(each, layers.folding.NORMS)]
+    return [each for each in network.layers if isinstance(each, layers.BATCH_NORMS)]
 
 
 @pytest.mark.parametrize(

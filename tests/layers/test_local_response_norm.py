@@ -60,6 +60,16 @@ def test_gradient_is_that_of_the_formula():
     np.testing.assert_allclose(tape.gradient(total, single), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("largest", [20, 1000])
+def test_half_precision_computes_in_float32(policy, largest):
+    a = ramp((2, 3, 4, 9), low=-largest, high=largest)
+    got = layers.LocalResponseNorm(depth=5, alpha=0.3, dtype=policy)(a)
+    assert got.dtype == policy.removeprefix("mixed_")
+    expected = oracle(a, 5, 2.0, 0.3, 0.75)
+    np.testing.assert_allclose(np.float32(got), expected, rtol=1e-2, atol=1e-2)
+
+
 def test_neighbours_compete():
     alone, beside = np.zeros((1, 1, 1, 5), "float32"), np.zeros((1, 1, 1, 5), "float32")
     alone[..., 2], beside[..., 1:4] = 10.0, 10.0

@@ -70,6 +70,13 @@ CIRCUITS = {
     "negate": (lambda x: -x, lambda x: -x, [3.0]),
     "subtract": (lambda x, y: x - y, lambda x, y: x - y, [3.0, 5.0]),
     "divide": (lambda x, y: x / y, lambda x, y: x / y, [3.0, 5.0]),
+    "number minus": (lambda x: 1 - x, lambda x: 1 - x, [3.0]),
+    "number over": (lambda x: 2 / x, lambda x: 2 / x, [3.0]),
+    "array first": (
+        lambda x: gates.Sum(VECTOR / (VECTOR - MATRIX @ x)),
+        lambda x: tf.reduce_sum(VECTOR / (VECTOR - tf.linalg.matvec(MATRIX, x))),
+        [VECTOR],
+    ),
     "number first": (lambda x: 2 * x + 3, lambda x: 2 * x + 3, [3.0]),
     "exp": (gates.Exp, tf.exp, [1.2]),
     "log": (gates.Log, tf.math.log, [1.2]),
@@ -157,6 +164,9 @@ def test_bad_circuits_are_refused():
         gates.Log(Input(-1))
     with pytest.raises(InputError, match="got Reciprocal of 0.0, expected a finite value"):
         Input(1) / Input(0)
+    for x, y in ((VECTOR, MATRIX), (VECTOR, VECTOR), (MATRIX, 3.0), (MATRIX, np.ones(3))):
+        with pytest.raises(InputError, match=r"got shapes \(2,.* @ .*expected \(n, m\) @ \(m,\)"):
+            Input(x) @ y
     with pytest.raises(InputError, match="got Input of nan, expected a finite value"):
         Input(float("nan"))
 

@@ -77,6 +77,7 @@ def test_relative_error_in_both_conventions():
     error = finite_differences.relative_error
     np.testing.assert_allclose(error(a, n), [0.1 / 1.1, 0, 2, 1], rtol=1e-12)
     np.testing.assert_allclose(error(a, n, "sum"), [0.1 / 2.1, 0, 1, 1], rtol=1e-12)
+    np.testing.assert_array_equal(error([np.inf, 1, np.nan, 2], [np.inf, np.inf, 0, 2])[:3], np.nan)
     np.testing.assert_allclose(error(a, n, "sum", 1e-8), [0.1 / 2.1, 0, 1, 1e-4], rtol=1e-12)
     with pytest.raises(InputError, match="got denominator='mean', expected 'max' or 'sum'"):
         error(a, n, "mean")
@@ -219,6 +220,35 @@ def test_any_loss(loss, targets):
     assert list(check.variables) == ["predictions"] and check.error < 1e-7, str(check)
 
 
+class NormOfZero(keras.layers.Layer):
+    """A layer whose gradient by its weight is NaN: that of a norm at zero."""
+
+    def build(self, shape):
+        self.scale = self.add_weight(shape[1:], "zeros", name="scale")
+
+    def call(self, x):
+        return x * 2 + tf.norm(tf.convert_to_tensor(self.scale))
+
+
+def test_a_derived_gradient_that_is_not_finite_does_not_pass():
+    with pytest.warns(gradcheck.GradientCheckWarning) as told:
+        check = gradcheck.check_layer(NormOfZero(), np.array([[0.3, 0.4]]))
+    assert "the derived gradient by scale is not finite" in str(told[0].message)
+    assert check.variables["inputs"].error < 1e-8
+    assert np.isnan(check.variables["scale"].error) and np.isnan(check.error)
+    wrong = 2 * X
+    wrong[1, 2] = np.inf
+    with pytest.warns(gradcheck.GradientCheckWarning, match="by x is not finite"):
+        check = gradient_check(lambda x: x**2, X, gradient=wrong)
+    assert np.isnan(check.error) and check.variables["x"].index == (1, 2)
+
+
+def test_a_function_that_ends_within_the_step_is_refused():
+    with pytest.raises(InputError, match="not finite a step of h=1e-05 from 5e-06.*a smaller h"):
+        gradient_check(tf.math.log, np.array([1.0, 5e-6]))
+    assert gradient_check(tf.math.log, np.array([1.0, 5e-6]), 1e-9).error < 1e-4
+
+
 def test_bad_input_is_refused():
     with pytest.raises(InputError, match="got h=0, expected a number above 0"):
         gradient_check(tf.exp, X, h=0)
@@ -234,6 +264,10 @@ def test_bad_input_is_refused():
         InputError, match=r"got a gradient of shape \(4,\) by x, expected .*\(3, 4\)"
     ):
         gradient_check(np.exp, X, gradient=np.exp(X[0]))
+    with pytest.raises(InputError, match=r"got gradient=\['w'\] without 'b', expected a mapping"):
+        gradient_check(lambda w, b: w * b, {"w": X, "b": X}, gradient={"w": X})
+    with pytest.raises(InputError, match="got gradient=ndarray without 'w', expected a mapping"):
+        gradient_check(lambda w, b: w * b, {"w": X, "b": X}, gradient=X)
     with pytest.raises(InputError, match="TensorFlow cannot differentiate.*or give gradient="):
         gradient_check(np.exp, X)
     with pytest.raises(InputError, match="got dimensions=0, expected 1 or more"):

@@ -103,7 +103,7 @@ def test_col2im_is_the_transpose_of_im2col(size, stride):
     assert ones.max() == (1 + (size - 1) // stride) ** 2  # how many windows cover a pixel
 
 
-@pytest.mark.parametrize("padding", ["valid", "same", 0, 2])
+@pytest.mark.parametrize("padding", ["valid", "same", 0, 2, np.int64(1)])
 @pytest.mark.parametrize("size, stride", [(3, 1), (3, 2), (4, 3)])
 def test_a_frame_is_tensorflow_s_and_comes_off_again(padding, size, stride):
     images = ramp((2, 9, 8, 3))
@@ -123,10 +123,17 @@ def test_a_frame_is_tensorflow_s_and_comes_off_again(padding, size, stride):
 def test_windows_that_do_not_fit_are_refused():
     with pytest.raises(InputError, match="got windows of 5 pixels with stride 1.*9x4.*pad"):
         patches.windows(np.zeros((1, 9, 4, 3)), 5)
-    with pytest.raises(InputError, match="with stride 0"):
+    with pytest.raises(InputError, match="got stride=0"):
         patches.places(np.zeros((1, 9, 4, 3)), 2, 0)
     with pytest.raises(InputError, match=r"got pictures of shape \(9, 4, 3\)"):
         patches.im2col(np.zeros((9, 4, 3)), 2)
-    for padding in ("full", -1, 0.5, None):
+    for stride in (0, (2, 2), 1.5, True):
+        for count in (
+            lambda stride=stride: patches.places(np.zeros((1, 9, 4, 3)), 2, stride),
+            lambda stride=stride: patches.frame(np.zeros((1, 9, 4, 3)), "same", 2, stride),
+        ):
+            with pytest.raises(InputError, match="got stride=.*expected a whole number, 1 or more"):
+                count()
+    for padding in ("full", -1, 0.5, None, True, (1, 1)):
         with pytest.raises(InputError, match="expected 'valid', 'same' or a number of pixels"):
             patches.frame(np.zeros((1, 9, 4, 3)), padding, 2)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dlcv_tf import data, models, optimizers, tasks, train
+from dlcv_tf import data, layers, models, optimizers, tasks, train
 from tests.helpers import ramp
 
 DECAY = 0.8
@@ -21,18 +21,20 @@ class Trajectory(keras.callbacks.Callback):
         self.weights.append([np.array(v) for v in self.model.trainable_variables])
 
 
-def build(norm=False, rule=optimizers.Momentum):
+def build(norm=None, rule=optimizers.Momentum):
     keras.utils.set_random_seed(1)
     inputs = keras.Input((4,))
     x = keras.layers.Dense(5, activation="tanh")(inputs)
     if norm:
-        x = keras.layers.BatchNormalization(momentum=0.5)(x)
+        x = norm(momentum=0.5)(x)
         x = keras.layers.Dropout(0.3)(x)
     model = keras.Model(inputs, keras.layers.Dense(2)(x))
     model.compile(rule(0.05, use_ema=True, ema_momentum=DECAY), "mse")
     return model
 
 
+KERAS_NORM = keras.layers.BatchNormalization
+NORMS = pytest.mark.parametrize("norm", [KERAS_NORM, layers.BatchNorm])
 X, Y = ramp((40, 4)), ramp((40, 2))
 
 
@@ -94,8 +96,8 @@ def test_the_average_of_a_thousand_steps_is_the_closed_form():
 @pytest.mark.parametrize("loop", ["fit", "train"])
 def test_training_goes_on_as_if_nothing_had_been_evaluated(loop):
     with_it, without = Trajectory(), Trajectory()
-    run(build(norm=True), loop, [with_it, train.PolyakAverage(batches().stream(1))])
-    run(build(norm=True), loop, [without])
+    run(build(norm=KERAS_NORM), loop, [with_it, train.PolyakAverage(batches().stream(1))])
+    run(build(norm=KERAS_NORM), loop, [without])
     for one, other in zip(with_it.weights, without.weights, strict=True):
         for a, b in zip(one, other, strict=True):
             np.testing.assert_array_equal(a, b)
@@ -112,22 +114,24 @@ def test_a_resumed_run_ends_with_the_same_average(tmp_path):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
-def test_batch_norm_gets_the_statistics_of_the_averaged_network():
-    model = build(norm=True)
+@NORMS
+def test_batch_norm_gets_the_statistics_of_the_averaged_network(norm):
+    model = build(norm)
     run(model, "fit", [train.PolyakAverage([(X[:20],), (X[20:],)])])
-    norm = model.layers[2]
+    layer = model.layers[2]
     hidden = keras.Model(model.input, model.layers[1].output)
     means, variances = zip(
         *((h.mean(axis=0), h.var(axis=0)) for h in map(hidden.predict_on_batch, (X[:20], X[20:]))),
         strict=True,
     )
-    np.testing.assert_allclose(norm.moving_mean, np.mean(means, axis=0), atol=1e-5)
-    np.testing.assert_allclose(norm.moving_variance, np.mean(variances, axis=0), atol=1e-5)
-    assert norm.momentum == 0.5
+    np.testing.assert_allclose(layer.moving_mean, np.mean(means, axis=0), atol=1e-5)
+    np.testing.assert_allclose(layer.moving_variance, np.mean(variances, axis=0), atol=1e-5)
+    assert layer.momentum == 0.5
 
 
-def test_measuring_changes_nothing_but_the_statistics():
-    model = build(norm=True)
+@NORMS
+def test_measuring_changes_nothing_but_the_statistics(norm):
+    model = build(norm)
     before = [variable.numpy() for variable in model.variables]
     train.measure_batch_norm(model, [X])
     changed = [

@@ -30,7 +30,7 @@ CROPPINGS = (layers.Cropping1D, layers.Cropping2D, layers.Cropping3D)
 # Products of each place's channels, or of all that comes in, with a matrix.
 FULLY_CONNECTED = (layers.Dense, own.Affine, own.Maxout)
 RECURRENT = (layers.LSTM, layers.GRU, layers.SimpleRNN)
-BATCH_NORMS = (layers.BatchNormalization, own.BatchNorm)
+BATCH_NORMS = own.BATCH_NORMS
 VIEWS = (layers.Flatten, layers.Reshape, layers.Identity)  # they hold no numbers of their own
 
 # Layers whose outputs see all places of their input, as do all that leave no places.

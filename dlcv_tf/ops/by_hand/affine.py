@@ -17,14 +17,21 @@ def forward(x, kernel, bias):
         (batch, units), and the cache.
 
     Raises:
-        InputError: the kernel has another number of rows than there are inputs.
+        InputError: the kernel has another number of rows than there are inputs, or the bias
+            another number of elements than there are units.
     """
     x, kernel = tf.convert_to_tensor(x), tf.convert_to_tensor(kernel)
+    bias = tf.convert_to_tensor(bias, kernel.dtype)
     rows = flatten(x)
-    if rows.shape[-1] != kernel.shape[0]:
+    if kernel.shape.rank != 2 or rows.shape[-1] != kernel.shape[0]:
         raise InputError(
             f"got a kernel of shape {tuple(kernel.shape)} for inputs of shape {tuple(x.shape)}, "
             f"expected ({rows.shape[-1]}, units): a row for every input"
+        )
+    if bias.shape != kernel.shape[1:]:
+        raise InputError(
+            f"got a bias of shape {tuple(bias.shape)} for a kernel of shape {tuple(kernel.shape)}, "
+            f"expected {tuple(kernel.shape[1:])}: a number for every unit"
         )
     return rows @ kernel + bias, (x, kernel)
 

@@ -71,14 +71,14 @@ def statistics(x, unbiased: bool = False):
 
     Args:
         x: (batch, ..., features).
-        unbiased: divide the squares by n - 1 and not by n.
+        unbiased: divide the squares by n - 1 and not by n; the variance of one example is 0.
     """
     axes = _all_but_last(x)
     mean = tf.reduce_mean(x, axis=axes)
     variance = tf.reduce_mean((x - mean) ** 2, axis=axes)
     if unbiased:
-        count = tf.cast(tf.size(x) / tf.shape(x)[-1], x.dtype)
-        variance *= count / (count - 1)
+        count = tf.size(x) / tf.shape(x)[-1]  # float64: float16 ends at 65504
+        variance *= tf.cast(count / tf.maximum(count - 1, 1), x.dtype)
     return mean, variance
 
 

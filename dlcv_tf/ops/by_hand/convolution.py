@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from dlcv_tf.errors import InputError, unknown
 from dlcv_tf.ops import patches
+from dlcv_tf.ops.whole_numbers import whole_number
 
 
 def forward(images, kernel, bias, stride: int = 1, padding="valid", method: str = "im2col"):
@@ -30,19 +31,18 @@ def forward(images, kernel, bias, stride: int = 1, padding="valid", method: str 
         (batch, out height, out width, filters), and the cache.
 
     Raises:
-        InputError: shapes that do not go together, or an unknown method.
+        InputError: shapes that do not go together, filters that do not fit into the padded
+            pictures, a stride or padding that is none, or an unknown method.
     """
     if method not in METHODS:
         raise unknown("method", method, METHODS)
     images, kernel = tf.convert_to_tensor(images), tf.convert_to_tensor(kernel)
-    size = kernel.shape[0]
-    if kernel.shape.rank != 4 or images.shape[-1] != kernel.shape[2] or size != kernel.shape[1]:
-        raise InputError(
-            f"got a kernel of shape {tuple(kernel.shape)} for pictures of shape "
-            f"{tuple(images.shape)}, expected (size, size, {images.shape[-1]}, filters)"
-        )
+    bias = tf.convert_to_tensor(bias, kernel.dtype)
+    _check_shapes(images, kernel, bias)
+    stride, size = whole_number(stride, "stride"), kernel.shape[0]
     frame = patches.frame(images, padding, size, stride)
     padded = tf.pad(images, frame)
+    patches.places(padded, size, stride)  # TensorFlow's kernel does not say when none fits
     correlate, _ = METHODS[method]
     return correlate(padded, kernel, stride) + bias, (padded, kernel, stride, frame, method)
 
@@ -104,6 +104,25 @@ def im2col_gradients(gradient, padded, kernel, stride):
     by_kernel = tf.reshape(columns @ outputs, kernel.shape)
     by_columns = _as_rows(kernel) @ tf.transpose(outputs)
     return patches.col2im(by_columns, patches.shape_of(padded), size, stride), by_kernel
+
+
+def _check_shapes(images, kernel, bias) -> None:
+    if images.shape.rank != 4 or None in images.shape[1:3]:
+        raise InputError(
+            f"got pictures of shape {tuple(images.shape)}, expected (batch, height, width, "
+            "channels) of known height and width"
+        )
+    shape = tuple(kernel.shape)
+    if len(shape) != 4 or images.shape[-1] != shape[2] or shape[0] != shape[1]:
+        raise InputError(
+            f"got a kernel of shape {shape} for pictures of shape {tuple(images.shape)}, expected "
+            f"(size, size, {images.shape[-1]}, filters)"
+        )
+    if tuple(bias.shape) != shape[3:]:
+        raise InputError(
+            f"got a bias of shape {tuple(bias.shape)} for a kernel of shape {shape}, expected "
+            f"{shape[3:]}: a number for every filter"
+        )
 
 
 def _as_rows(kernel):

@@ -10,6 +10,8 @@ Reference: Srivastava et al., https://jmlr.org/papers/v15/srivastava14a.html.
 
 import tensorflow as tf
 
+from dlcv_tf.errors import InputError
+
 
 def forward(x, keep: float, seed, inverted: bool = True, whole_maps: bool = False):
     """Drops numbers at random, as in training.
@@ -24,7 +26,11 @@ def forward(x, keep: float, seed, inverted: bool = True, whole_maps: bool = Fals
 
     Returns:
         The output, of x's shape, and the cache.
+
+    Raises:
+        InputError: `keep` is not a probability above 0.
     """
+    _check_keep(keep)
     x = tf.convert_to_tensor(x)
     shape = tf.shape(x)
     if whole_maps:
@@ -43,4 +49,13 @@ def backward(gradient, mask):
 
 def inference(x, keep: float, inverted: bool = True):
     """Returns what is expected of `forward`: x, or x times `keep` if that was not divided by it."""
+    _check_keep(keep)
     return x if inverted else x * keep
+
+
+def _check_keep(keep: float) -> None:
+    if not 0 < keep <= 1:
+        raise InputError(
+            f"got keep={keep}, expected a probability of keeping a number, above 0 and up to 1: "
+            "of a probability of dropping, give 1 - drop"
+        )

@@ -350,10 +350,26 @@ def test_shapes_that_do_not_go_together_are_refused():
         affine.forward(zeros((4, 2, 3)), zeros((5, 2)), zeros(2))
     with pytest.raises(InputError, match=r"got a kernel.*expected \(size, size, 3, filters\)"):
         convolution.forward(zeros(PICTURES), zeros((3, 3, 2, 4)), zeros(4))
-    with pytest.raises(InputError, match="got windows of 9 pixels.*pad the pictures"):
-        convolution.forward(zeros(PICTURES), zeros((9, 9, 3, 4)), zeros(4))
+    with pytest.raises(InputError, match=r"got a bias of shape \(1,\).*expected \(2,\)"):
+        affine.forward(zeros((4, 2, 3)), zeros((6, 2)), zeros(1))
+    with pytest.raises(InputError, match=r"got a bias of shape \(1,\).*expected \(4,\)"):
+        convolution.forward(zeros(PICTURES), zeros(KERNEL), zeros(1))
+    with pytest.raises(InputError, match=r"got pictures of shape \(6, 5, 3\), expected \(batch"):
+        convolution.forward(zeros((6, 5, 3)), zeros(KERNEL), zeros(4))
     with pytest.raises(InputError, match="unknown method 'im2row': did you mean 'im2col'"):
         convolution.forward(zeros(PICTURES), zeros(KERNEL), zeros(4), method="im2row")
     for padding in ("full", -1, 1.5):
         with pytest.raises(InputError, match="expected 'valid', 'same' or a number of pixels"):
             convolution.forward(zeros(PICTURES), zeros(KERNEL), zeros(4), padding=padding)
+
+
+@pytest.mark.parametrize("method", convolution.METHODS)
+def test_every_way_to_convolve_refuses_the_same(method):
+    images, kernel, bias = np.zeros((1, 2, 2, 2)), np.zeros((3, 3, 2, 4)), np.zeros(4)
+    with pytest.raises(InputError, match="got windows of 3 pixels.*2x2.*pad the pictures"):
+        convolution.forward(images, kernel, bias, method=method)
+    for stride in (0, (2, 2)):
+        with pytest.raises(InputError, match="got stride=.*expected a whole number, 1 or more"):
+            convolution.forward(images, kernel, bias, stride, "same", method)
+    output, _ = convolution.forward(images, kernel, bias, np.int64(2), np.int64(1), method)
+    assert output.shape == (1, 1, 1, 4)
