@@ -10,7 +10,7 @@ import pathlib
 import shlex
 import sys
 
-from dlcv_tf.cli import arguments, console
+from dlcv_tf.cli import arguments, console, targets
 from dlcv_tf.errors import InputError
 
 SUFFIX = ".keras"
@@ -71,6 +71,9 @@ def _of_recipe(recipe, options: argparse.Namespace, say):
     dataset, info = recipe.load(recipe.train_split, download=options.download)
     validation, _ = recipe.load(recipe.validation_split, download=options.download)
     task = recipe.task(info)
+    # The command for the search has ranges of its own of these two.
+    searched = ("learning_rate", "weight_decay")
+    others = [text for text in options.changes if text.partition("=")[0] not in searched]
     recipe.initialize(task, dataset)
     recipe.compile(task, max(1, info.num_examples // recipe.batch_size))
     return recipe.name, train.babysit(
@@ -79,7 +82,7 @@ def _of_recipe(recipe, options: argparse.Namespace, say):
         validation,
         batch_size=recipe.batch_size,
         learning_rate=recipe.learning_rate,
-        target=shlex.join([recipe.name, *options.changes]),
+        target=shlex.join([recipe.name, *others]),
         seed=recipe.seed,
         say=say,
     )
@@ -112,6 +115,7 @@ def _load(path: str):
 
     if not pathlib.Path(path).is_file():
         raise InputError(f"got {path}, expected a model saved by model.save: there is no such file")
+    targets.check_keras_file(path)
     try:
         model = keras.models.load_model(path)
     except (ValueError, TypeError, OSError) as error:

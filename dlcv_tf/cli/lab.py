@@ -7,6 +7,7 @@ import pathlib
 import time
 
 from dlcv_tf.cli import arguments, console, tables
+from dlcv_tf.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +31,16 @@ def run(options: argparse.Namespace) -> int:
     lab = labs.get(options.lab)
     values = arguments.changes(options.changes, _defaults(lab))
     started = time.perf_counter()
-    finding = lab(**values)
+    try:
+        finding = lab(**values)
+    except (ValueError, ArithmeticError) as error:
+        if isinstance(error, InputError) or not values:
+            raise
+        given = " ".join(options.changes)
+        reason = f"{type(error).__name__}: {error}"
+        raise InputError(
+            f"got {given}, expected values the lab can be tried with ({reason})"
+        ) from error
     seconds = time.perf_counter() - started
     directory = pathlib.Path(options.out or f"runs/labs/{options.lab}")
     page = _write(directory, lab, values, finding)
@@ -50,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     for table in finding.tables:
         rows = [tuple(map(_cell, row)) for row in table.rows]
         tables.print_table(table.caption, tuple(table.columns), rows)
-    print(f"{'holds' if finding.holds else 'DOES NOT HOLD'}: {finding.summary}")
+    print(_verdict(finding))
     print(f"{seconds:.1f} s; page: {page}")
     return int(not finding.holds)
 
@@ -68,7 +78,7 @@ def _write(directory: pathlib.Path, lab, values: dict, finding) -> pathlib.Path:
     numbers = {"claim": finding.claim, "holds": finding.holds, "arguments": values}
     (directory / "numbers.json").write_text(json.dumps(numbers | finding.numbers, indent=1))
     parts = [report.Text(finding.claim), report.Heading("What was found")]
-    parts.append(report.Text(finding.summary))
+    parts.append(report.Text(_verdict(finding)))
     for name, figure in finding.figures.items():
         figure.savefig(directory / f"{name}.png", dpi=150, bbox_inches="tight", pad_inches=0.2)
         parts.append(report.Picture(figure, _title(name)))
@@ -79,6 +89,10 @@ def _write(directory: pathlib.Path, lab, values: dict, finding) -> pathlib.Path:
     page = directory / "report.html"
     page.write_text(report.html(_title(lab.__name__), parts))
     return page
+
+
+def _verdict(finding) -> str:
+    return f"{'holds' if finding.holds else 'DOES NOT HOLD'}: {finding.summary}"
 
 
 def _title(name: str) -> str:

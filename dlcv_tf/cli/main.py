@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.flush()  # here, so that a reader that has gone is noticed below
         return status
     except KeyboardInterrupt:
-        console.interrupted("a training run goes on with dlcv train RECIPE --resume")
+        console.interrupted("dlcv train and dlcv search go on with --resume")
         return INTERRUPTED
     except (errors.InputError, errors.RefusedError, OSError) as error:
         if os.environ.get("DLCV_TRACEBACK") == "1":

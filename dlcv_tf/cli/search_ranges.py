@@ -20,7 +20,7 @@ def parse(texts: Sequence[str], recipe: Recipe) -> tuple[Recipe, Space]:
     A range is written `1e-4..1e-1`, with `:log` or `:linear` behind it where the scale is to be
     another one than that of its kind; choices `32,64,128`; choices of tuples, which have commas
     themselves, `none/shift/flip,shift`. A key alone stands for a range about what the recipe has.
-    Without any range, learning rate and weight decay are searched.
+    Without any range, learning rate and weight decay are searched, where they are not fixed.
 
     Args:
         texts: `"key=value"` or `"key"` each; keys are values of the recipe or options of its
@@ -43,9 +43,15 @@ def parse(texts: Sequence[str], recipe: Recipe) -> tuple[Recipe, Space]:
         key: _value(key, text, holders[key]) for key, text in given.items() if key not in ranges
     }
     recipe = recipe.replace(**search.changes(recipe, fixed))
+    searched = ranges or {key: None for key in search.SEARCHED if key not in fixed}
+    if not searched:
+        raise InputError(
+            f"got one value of {' and of '.join(search.SEARCHED)} and no range, expected something "
+            "to search, as in momentum=0.5..0.99"
+        )
     parameters = {
         key: search.default(key, recipe) if text is None else _parameter(key, text, holders[key])
-        for key, text in (ranges or dict.fromkeys(search.SEARCHED)).items()
+        for key, text in searched.items()
     }
     return recipe, Space(parameters)
 

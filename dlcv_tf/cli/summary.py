@@ -110,6 +110,7 @@ def _load(path: str):
 
     from dlcv_tf import layers, tasks  # noqa: F401  registers the classes that the file names
 
+    targets.check_keras_file(path)
     try:
         return keras.models.load_model(path, compile=False)
     except (ValueError, TypeError, OSError) as error:

@@ -1,8 +1,10 @@
 """What a verb is pointed at: an artifact, by its directory or by its model's."""
 
 import pathlib
+import zipfile
 
 from dlcv_tf.artifact.manifest import FILE_NAME, ArtifactError
+from dlcv_tf.errors import InputError
 
 
 def artifact(target: str) -> pathlib.Path:
@@ -25,6 +27,12 @@ def artifact(target: str) -> pathlib.Path:
             "dlcv list artifacts shows those there are"
         )
     return max(versions, key=lambda child: int(child.name))
+
+
+def check_keras_file(path: str) -> None:
+    """Raises an InputError for a `.keras` file that is none; Keras says it is not there."""
+    if path.endswith(".keras") and not zipfile.is_zipfile(path):
+        raise InputError(f"got {path}, expected a file of model.save: it is no zip archive")
 
 
 def is_run(target: str) -> bool:

@@ -11,6 +11,7 @@ from dlcv_tf.ops import whitening
 WAYS = ("channel", "mean_image", *whitening.MATRICES)
 MOST_NUMBERS = 4096  # in a picture: whitening keeps the square of it, 64 MiB in float32
 BATCH = 512
+NO_PICTURES = "got a set without pictures, expected at least one: look at what filters it"
 
 
 @keras.saving.register_keras_serializable(package="dlcv_tf")
@@ -108,7 +109,7 @@ class Preprocess(keras.layers.Layer):
             InputError: as the layer and `adapt`.
         """
         batches = _batches(images)
-        size = size or tuple(next(iter(batches)).shape[1:3])
+        size = size or _size(batches)
         total, squares, count = 0.0, 0.0, 0
         for batch in _resized(batches, size):
             total, squares = total + batch.sum((0, 1, 2)), squares + (batch**2).sum((0, 1, 2))
@@ -238,19 +239,38 @@ def _batches(images):
     return [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
 
 
+def _size(batches) -> tuple[int, int]:
+    """Returns (height, width) of the first pictures."""
+    for batch in batches:
+        return tuple(batch.shape[1:3])
+    raise InputError(NO_PICTURES)
+
+
 def _resized(batches, size):
-    """Yields batches at the network's size, float64; raises InputError for what is not finite."""
+    """Yields batches at the network's size, float64.
+
+    Raises:
+        InputError: there are none, or numbers that are not finite.
+    """
+    batch = None
     for batch in batches:
         resized = image_ops.resize(tf.convert_to_tensor(batch), size).numpy().astype(np.float64)
         if not np.isfinite(resized).all():
             raise InputError("got pictures with NaN or infinity, expected numbers in [0, 255]")
         yield resized
+    if batch is None:
+        raise InputError(NO_PICTURES)
 
 
 def _per_channel(value, channels: int, what: str) -> tuple[float, ...]:
-    values = tuple(float(v) for v in value) if isinstance(value, list | tuple) else (float(value),)
-    if len(values) == 1:
-        values = values * channels
-    if len(values) != channels:
-        raise InputError(f"got {len(values)} numbers as {what}, expected 1 or {channels}")
-    return values
+    """Returns one number for each channel, from one or as many."""
+    try:
+        values = np.atleast_1d(np.asarray(value, np.float64))
+    except (TypeError, ValueError):
+        raise InputError(f"got {what}={value!r}, expected 1 or {channels} numbers") from None
+    if values.shape not in ((1,), (channels,)):
+        got = f"{len(values)} numbers" if values.ndim == 1 else f"numbers of shape {values.shape}"
+        raise InputError(f"got {got} as {what}, expected 1 or {channels}")
+    if not np.isfinite(values).all():
+        raise InputError(f"got {what}={value!r}, expected finite numbers")
+    return tuple(np.broadcast_to(values, channels).tolist())

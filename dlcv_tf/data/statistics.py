@@ -81,7 +81,8 @@ def drift(first, second, *, false_alarms: float = 0.001) -> Drift:
         The differences, their probabilities and the verdict.
 
     Raises:
-        InputError: fewer than two pictures in a set, other channels, or a set without labels.
+        InputError: fewer than two pictures in a set, other channels, numbers that are not finite,
+            a set without labels, or labels that are not one number each.
     """
     one, other = _moments(first), _moments(second)
     if one[0].shape[1:] != other[0].shape[1:]:
@@ -116,15 +117,17 @@ def _batches(examples):
         examples = (images, labels)
     if not isinstance(examples, tf.data.Dataset):
         examples = tf.data.Dataset.from_tensor_slices(examples)
-    if not examples.cardinality():
-        raise InputError("got a set without pictures, expected at least one")
+    empty = True  # until seen: of a filtered data set the cardinality is unknown
     for batch in examples.batch(BATCH).as_numpy_iterator():
         images, labels = batch if isinstance(batch, tuple) else (batch, None)
         if images.ndim != 4:
             raise InputError(
                 f"got pictures of shape {images.shape[1:]}, expected (height, width, channels)"
             )
+        empty = False
         yield images, labels
+    if empty:
+        raise InputError("got a set without pictures, expected at least one")
 
 
 def _moments(examples) -> tuple[np.ndarray, np.ndarray]:
@@ -133,11 +136,20 @@ def _moments(examples) -> tuple[np.ndarray, np.ndarray]:
     for images, numbers in _batches(examples):
         if numbers is None:
             raise InputError("got pictures alone, expected (images, labels): labels may drift too")
+        if numbers.shape not in ((len(images),), (len(images), 1)):
+            raise InputError(
+                f"got labels of shape {numbers.shape[1:]} each, expected one class number each: "
+                "take the argmax of one-hot labels"
+            )
+        if not np.isfinite(images).all():
+            raise InputError(
+                "got pictures with NaN or infinity, expected finite numbers: remove those pictures"
+            )
         pixels = images.reshape(len(images), -1, images.shape[-1]).astype(np.float64)
         centred = pixels - pixels.mean(axis=1, keepdims=True)
         spread = np.sqrt((centred**2).mean(axis=1))
         moments.append(np.stack([pixels.mean(axis=1), spread, np.cbrt((centred**3).mean(1))], 1))
-        labels.append(numbers)
+        labels.append(numbers.reshape(-1))
     return np.concatenate(moments), np.concatenate(labels)
 
 

@@ -1,5 +1,7 @@
 """`NeighbourVotes`: remembers examples, and answers with the votes of the nearest ones."""
 
+import math
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -16,6 +18,12 @@ class NeighbourVotes(keras.layers.Layer):
     costs time in proportion to their number. Of examples at equal distance the one remembered first
     counts as nearer; a place that holds no example yet votes for no class.
 
+    L2 is compared as 2 x.y - |y|^2, one matrix product that every export format has. Rounding is
+    in proportion to |x|^2 + |y|^2: keep the mean near zero, as `data.Preprocess` does, for examples
+    r away from zero are told apart down to some r * sqrt(eps) only (eps 1e-7 in float32).
+    `ops.distances.nearest` has no such limit. Distances are computed in the type of the variables,
+    under mixed precision in float32; only the votes are float16 then.
+
     Args:
         num_examples: how many examples there is room for.
         num_classes: number of classes.
@@ -28,6 +36,7 @@ class NeighbourVotes(keras.layers.Layer):
 
     def __init__(self, num_examples, num_classes, k=1, distance="l2", **kwargs):
         super().__init__(**kwargs)
+        self.autocast = False  # squares of float16 overflow
         distances.check_kind(distance)
         distances.check_k(k, num_examples)
         self.num_examples = num_examples
@@ -37,7 +46,7 @@ class NeighbourVotes(keras.layers.Layer):
 
     def build(self, input_shape):
         features, count = int(np.prod(input_shape[1:])), self.num_examples
-        fixed = {"initializer": "zeros", "trainable": False}
+        fixed = {"initializer": "zeros", "trainable": False, "autocast": False}
         # A column for each example: what both distances run over is then contiguous.
         self.examples = self.add_weight((features, count), name="examples", **fixed)
         if self.distance == "l2":
@@ -54,16 +63,19 @@ class NeighbourVotes(keras.layers.Layer):
             position: of the first one, from 0.
 
         Raises:
-            InputError: wrong shapes, numbers that are not finite, no class of that number, or more
-                examples than there are places.
+            InputError: wrong shapes, numbers that are not finite, no class of that number, a
+                position below 0, or more examples than there are places.
         """
         examples = tf.cast(examples, self.variable_dtype)
         labels = np.asarray(labels)
+        check_labels(labels, self.num_classes)
+        if position < 0:
+            raise InputError(f"got position={position}, expected 0 or more: places count from 0")
         end = position + len(labels)
-        features = self.examples.shape[0]
-        if not len(labels) or tf.size(examples) != features * len(labels):
+        features, shape = self.examples.shape[0], tuple(examples.shape)
+        if not len(labels) or shape[:1] != labels.shape or math.prod(shape[1:]) != features:
             raise InputError(
-                f"got examples of shape {tuple(examples.shape)} with {len(labels)} labels, "
+                f"got examples of shape {shape} with {len(labels)} labels, "
                 f"expected a label for each example and {features} numbers in each"
             )
         if end > self.num_examples:
@@ -71,7 +83,6 @@ class NeighbourVotes(keras.layers.Layer):
                 f"got {end} examples or more for {self.num_examples} places, expected as many: "
                 f"build the network with num_examples={end} or what the data set has"
             )
-        check_labels(labels, self.num_classes)
         rows = tf.reshape(distances.check_finite(examples), (-1, features))
         _assign(self.examples, (0, position), (features, end), tf.transpose(rows))
         _assign(self.example_labels, (position,), (end,), labels)
@@ -80,13 +91,20 @@ class NeighbourVotes(keras.layers.Layer):
             _assign(self.squared_norms, (position,), (end,), norms)
 
     def call(self, inputs):
-        points = tf.reshape(tf.cast(inputs, self.compute_dtype), (-1, self.examples.shape[0]))
+        features, shape = self.examples.shape[0], tuple(inputs.shape)
+        if None not in shape[1:] and math.prod(shape[1:]) != features:
+            raise InputError(
+                f"got inputs of shape {shape}, expected {features} numbers in each, as in the "
+                "examples: bring pictures to the size that the layer was built for"
+            )
+        points = tf.reshape(tf.cast(inputs, self.variable_dtype), (-1, features))
         distances.check_finite(points)
         examples = tf.convert_to_tensor(self.examples)
         norms = tf.convert_to_tensor(self.squared_norms) if self.distance == "l2" else None
         nearest, _ = distances.nearest_columns(points, examples, self.k, norms)  # (batch, k)
         labels = tf.gather(tf.convert_to_tensor(self.example_labels), nearest)
-        return tf.reduce_mean(tf.one_hot(labels, self.num_classes, dtype=points.dtype), axis=1)
+        votes = tf.one_hot(labels, self.num_classes, dtype=points.dtype)
+        return tf.cast(tf.reduce_mean(votes, axis=1), self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], self.num_classes)

@@ -6,7 +6,9 @@ everything else is computed in float32.
 """
 
 import functools
+import numbers
 
+import numpy as np
 import tensorflow as tf
 
 from dlcv_tf.errors import InputError, unknown
@@ -14,6 +16,8 @@ from dlcv_tf.errors import InputError, unknown
 KINDS = ("l1", "l2")
 FEATURES_AT_ONCE = 16  # of L1, unrolled: as many rows as XLA keeps in registers and cache
 QUERIES_AT_ONCE = 256  # of `nearest`: 51 MB of distances to 50,000 examples
+NUMBERS_AT_ONCE = 2**21  # of differences in float64: 16 MB
+TENSOR_FLOAT = 2.0**-10  # rounding of products on GPUs that take TensorFloat-32 for float32
 
 
 def two_loops(points, others, kind: str = "l2") -> tf.Tensor:
@@ -92,8 +96,10 @@ def nearest(
     """Finds the k nearest examples of each query, some queries at a time.
 
     Memory is that of two copies of the examples and of `chunk` rows of distances, however many
-    queries there are. L2 distances of those found are computed once more from the differences, so
-    that no digit is lost.
+    queries there are. L2 takes the matrix product of `pairwise` to leave out the examples that are
+    too far away whatever it has rounded. The distances of the others, hardly more than k, are
+    computed from the differences in float64, and these decide. Where distances are small beside
+    those from the mean, as in clusters far apart, many are left: right, but slower.
 
     Args:
         queries: (m, features).
@@ -107,24 +113,31 @@ def nearest(
         distances are equal; and their (m, k) distances.
 
     Raises:
-        InputError: wrong shapes, an unknown kind, k out of range, or numbers that are not finite.
+        InputError: wrong shapes, an unknown kind, k or chunk out of range, or numbers that are not
+            finite.
     """
     queries, examples = _checked(queries, examples, kind)
     check_k(k, examples.shape[0])
+    if not isinstance(chunk, numbers.Integral) or chunk < 1:
+        raise InputError(f"got chunk={chunk!r}, expected a whole number of queries, 1 or more")
     mean = tf.reduce_mean(examples, axis=0) if kind == "l2" else tf.zeros((), examples.dtype)
     columns = _centred_columns(examples, mean)
     norms = squared_norms(columns) if kind == "l2" else None
     parts = []
     for start in range(0, queries.shape[0], chunk):
         part = queries[start : start + chunk]
-        indices, nearness = nearest_columns(part - mean, columns, k, norms)
-        parts.append((indices, -nearness) if kind == "l1" else _in_order(part, examples, indices))
+        if kind == "l1":
+            indices, nearness = nearest_columns(part, columns, k)
+            parts.append((indices, -nearness))
+        else:
+            pairs = _candidates(part - mean, columns, k, norms)
+            parts.append(_nearest_of(part, examples, k, pairs))
     return tuple(tf.concat(each, axis=0) for each in zip(*parts, strict=True))
 
 
 def check_k(k: int, num_examples: int) -> None:
     """Raises InputError unless there are k examples to be near to."""
-    if not 1 <= k <= num_examples:
+    if not isinstance(k, numbers.Integral) or not 1 <= k <= num_examples:
         raise InputError(
             f"got k={k} with {num_examples} examples, expected 1 to {num_examples}: "
             "lower k, or remember more examples"
@@ -275,11 +288,39 @@ def _compiled_l1(features: int, dtype: tf.DType):
     return tf.function(_l1, signature, autograph=False, jit_compile=True)
 
 
-def _in_order(queries: tf.Tensor, examples: tf.Tensor, indices: tf.Tensor):
-    """Sorts the examples found by their L2 distances without rounding, which it returns too."""
-    indices = tf.sort(indices, axis=1)  # so that the smaller number comes first
-    columns = tf.unstack(indices, axis=1)  # one by one, for memory's sake
-    apart = [_norm(queries - tf.gather(examples, column), "l2") for column in columns]
-    apart = tf.stack(apart, axis=1)
-    order = tf.argsort(apart, axis=1, stable=True)
-    return tuple(tf.gather(values, order, batch_dims=1) for values in (indices, apart))
+def _rounding(features: int, dtype: tf.DType) -> float:
+    """Bounds what rounding does to 2 x.y, as a part of |x|^2 + |y|^2, and to |y|^2, of |y|^2."""
+    # A sum of n products, in any order, is off by n units at most; a few more for the centring.
+    relative = (features + 16) * float(np.finfo(dtype.as_numpy_dtype).eps) / 2
+    coarse = tf.config.experimental.tensor_float_32_execution_enabled()
+    if dtype == tf.float32 and coarse and tf.config.list_logical_devices("GPU"):
+        relative += TENSOR_FLOAT
+    return relative
+
+
+def _candidates(points: tf.Tensor, columns: tf.Tensor, k: int, norms: tf.Tensor) -> tf.Tensor:
+    """Returns (pairs, 2) numbers of points and columns: all that may be among the k nearest."""
+    relative = _rounding(points.shape[1], points.dtype)
+    own = tf.reduce_sum(tf.square(points), axis=1, keepdims=True)  # (m, 1)
+    # With e for `relative`, nearness 2 x.y - |y|^2 is wrong by e |x|^2 + 2 e |y|^2 at most.
+    most = tf.matmul(2 * points, columns) - (1 - 2 * relative) * norms  # e |x|^2 is left out
+    values, indices = tf.math.top_k(most, k)
+    least = values - relative * (4 * tf.gather(norms, indices) + 2 * own)
+    bound = tf.reduce_min(least, axis=1, keepdims=True)  # k columns are as near as this, or nearer
+    return tf.where(tf.logical_not(most < bound))  # so that a sum that overflowed stays in
+
+
+def _nearest_of(queries: tf.Tensor, examples: tf.Tensor, k: int, pairs: tf.Tensor):
+    """Returns the k nearest examples of each query, of pairs of both, and their L2 distances."""
+    step = max(1, NUMBERS_AT_ONCE // queries.shape[1])
+    apart = []
+    for start in range(0, pairs.shape[0], step):
+        rows, columns = tf.unstack(pairs[start : start + step], axis=1)
+        ends = (tf.gather(queries, rows), tf.gather(examples, columns))
+        apart.append(_norm(tf.cast(ends[0], tf.float64) - tf.cast(ends[1], tf.float64), "l2"))
+    rows, columns = tf.unstack(pairs, axis=1)
+    ragged = functools.partial(tf.RaggedTensor.from_value_rowids, value_rowids=rows)
+    apart = ragged(tf.concat(apart, axis=0)).to_tensor(float("inf"))  # (m, most candidates)
+    values, order = tf.math.top_k(-apart, k)  # the smaller number first, as the pairs are sorted
+    indices = tf.gather(ragged(tf.cast(columns, tf.int32)).to_tensor(), order, batch_dims=1)
+    return indices, tf.cast(-values, queries.dtype)

@@ -10,6 +10,8 @@ from dlcv_tf.errors import InputError
 from dlcv_tf.layers.neighbours import check_labels
 from dlcv_tf.ops import distances
 
+MOST_CLASSES = 2**31  # what int32 can number
+
 
 @dataclasses.dataclass(frozen=True)
 class CrossValidation:
@@ -53,7 +55,7 @@ def cross_validate(
         folds: as `data.folds` gives them.
 
     Raises:
-        InputError: `score` returned another number of scores.
+        InputError: `score` returned another number of scores, or there are no folds.
     """
     columns = []
     for training, validation in folds:
@@ -64,6 +66,8 @@ def cross_validate(
                 "for each"
             )
         columns.append(column)
+    if not columns:
+        raise InputError("got no folds, expected at least one: data.folds makes some")
     return CrossValidation(tuple(settings), np.stack(columns, axis=1))
 
 
@@ -83,9 +87,11 @@ def validate_neighbours(
         Accuracies.
 
     Raises:
-        InputError: a k larger than what a fold leaves to train on, or bad points or labels.
+        InputError: no k, one larger than what a fold leaves to train on, or bad points or labels.
     """
-    points, labels = np.asarray(points), np.asarray(labels)
+    points = np.asarray(points)
+    labels = _class_numbers(labels, points)
+    _check_ks(ks)
 
     def accuracies(training, validation):
         known = (points[training], labels[training])
@@ -109,13 +115,31 @@ def neighbour_labels(examples, labels, queries, ks: Sequence[int], kind: str = "
         (len(ks), m) class numbers; the smaller one where classes have equally many votes.
 
     Raises:
-        InputError: k out of range, or bad examples, labels or queries.
+        InputError: no k or one out of range, or bad examples, labels or queries.
     """
-    labels = np.asarray(labels)
-    check_labels(labels, int(labels.max(initial=0)) + 1)
+    # Classes are numbered anew, for votes are counted for those there are, not up to the largest.
+    classes, labels = np.unique(_class_numbers(labels, examples), return_inverse=True)
+    _check_ks(ks)
     for k in ks:
         distances.check_k(k, len(labels))
     nearest, _ = distances.nearest(queries, examples, max(ks), kind)
-    votes = tf.one_hot(tf.gather(labels, nearest), labels.max() + 1)  # (m, max k, classes)
+    votes = tf.one_hot(tf.gather(labels, nearest), len(classes))  # (m, max k, classes)
     counts = tf.cumsum(votes, axis=1)  # of the first, the first two, ... neighbours
-    return np.stack([np.argmax(counts[:, k - 1], axis=-1) for k in ks])
+    return np.stack([classes[np.argmax(counts[:, k - 1], axis=-1)] for k in ks])
+
+
+def _class_numbers(labels, examples) -> np.ndarray:
+    """Returns labels as (n,) int64; raises InputError unless each example has a class number."""
+    labels = np.asarray(labels)
+    check_labels(labels, MOST_CLASSES)
+    if tuple(np.shape(examples)[:1]) != labels.shape:
+        raise InputError(
+            f"got examples of shape {tuple(np.shape(examples))} and {len(labels)} labels, expected "
+            "(n, features) and a label for each"
+        )
+    return labels.astype(np.int64)
+
+
+def _check_ks(ks: Sequence[int]) -> None:
+    if not len(ks):
+        raise InputError("got no number of neighbours to try, expected at least one, e.g. (1, 3)")

@@ -38,6 +38,8 @@ def test_a_recipe_with_a_step_that_fails_ends_with_status_1(tmp_path):
     assert answer["passed"] is False and answer["report"] == "here/report.html"
     assert [step["number"] for step in answer["steps"]] == list(range(1, 10))
     (failed,) = (step for step in answer["steps"] if step["status"] == "FAIL")
+    command = answer["steps"][6]["numbers"]["command"]
+    assert command.count("learning_rate=") == command.count("weight_decay=") == 1
     assert failed["number"] == 6 and "is too high, the loss explodes" in failed["advice"]
     assert json.loads((tmp_path / "here/numbers.json").read_text())["steps"] == answer["steps"]
 
@@ -65,6 +67,7 @@ def saved(tmp_path_factory):
     plain.add(keras.layers.Dense(10))
     plain.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     plain.save(tmp_path / "plain.keras")
+    (tmp_path / "text.keras").write_text("no model")
     uncompiled = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten()])
     uncompiled.save(tmp_path / "uncompiled.keras")
     return tmp_path
@@ -106,6 +109,7 @@ def test_a_folder_of_pictures(tmp_path):
         (["check", "digits_linear", "epoch=3"], "did you mean 'epochs'?"),
         (["check", "digits_linear", "--data", "mnist"], "expected data=mnist"),
         (["check", "no.keras", "--data", "digits"], "there is no such file"),
+        (["check", "text.keras", "--data", "digits"], "it is no zip archive"),
         (["check", "task.keras"], "add --data NAME or folder:PATH"),
         (["check", "task.keras", "seed=1", "--data", "digits"], "they are for recipes"),
         (["check", "uncompiled.keras", "--data", "digits"], "saved without compile"),

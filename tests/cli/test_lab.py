@@ -54,6 +54,8 @@ def test_a_claim_that_fails_is_exit_status_1(capsys, tmp_path, monkeypatch):
     [
         (["margin_or_probabilty"], f"unknown lab 'margin_or_probabilty': did you mean '{NAME}'"),
         ([NAME, "dleta=2"], "unknown key 'dleta': did you mean 'delta'"),
+        (["first_loss", "classes=0"], "got classes=0, expected values the lab can be tried with"),
+        (["curse_of_dimensionality", "most=0"], "got most=0, expected values the lab can be tried"),
         ([NAME, "delta=two"], "got delta=two, expected a number, as in delta=1.0"),
     ],
 )

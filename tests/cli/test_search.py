@@ -12,6 +12,7 @@ import pytest
 
 from dlcv_tf import recipes
 from dlcv_tf.cli import main, search_ranges
+from dlcv_tf.errors import InputError
 from dlcv_tf.recipes import search
 from dlcv_tf.train.search_space import Choice, Range
 
@@ -77,10 +78,18 @@ def test_choices_and_tuples_and_keys_alone():
 
 
 def test_without_a_range_learning_rate_and_weight_decay_are_searched():
-    recipe, space = parsed("learning_rate=0.2")
+    recipe, space = parsed("momentum=0.8")
+    assert recipe.momentum == 0.8
     assert space.parameters.keys() == {"learning_rate", "weight_decay"}
     assert space.parameters["learning_rate"] == search.default("learning_rate", recipe)
-    assert space.parameters["learning_rate"].low == pytest.approx(0.002)
+
+
+def test_what_is_fixed_is_not_searched():
+    recipe, space = parsed("learning_rate=0.2")
+    assert recipe.learning_rate == 0.2
+    assert space.parameters.keys() == {"weight_decay"}
+    with pytest.raises(InputError, match="got one value of learning_rate and of weight_decay"):
+        parsed("learning_rate=0.2", "weight_decay=0")
 
 
 def test_options_of_the_network_are_searched_like_the_recipes_own_values():

@@ -171,6 +171,43 @@ def test_bad_options_are_refused(arguments, message):
         data.Preprocess.fitted(digits()[:99], **arguments)
 
 
+def test_arrays_are_numbers_per_channel():
+    layer = data.Preprocess((8, 8), 3, np.array([1, 2, 3]), np.float32(2))
+    assert layer.mean == (1.0, 2.0, 3.0) and layer.std == (2.0, 2.0, 2.0)
+    assert data.Preprocess.from_config(layer.get_config()).mean == layer.mean
+    assert all(type(value) is float for value in layer.mean + layer.std)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"std": float("nan")}, "got std=nan, expected finite numbers"),
+        ({"mean": [1.0, float("inf"), 3.0]}, r"got mean=\[1.0, inf, 3.0\], expected finite"),
+        ({"mean": None}, "got mean=None, expected finite"),
+        ({"mean": "grey"}, "got mean='grey', expected 1 or 3 numbers"),
+        ({"mean": np.array([1, 2])}, "got 2 numbers as mean, expected 1 or 3"),
+        ({"mean": []}, "got 0 numbers as mean, expected 1 or 3"),
+        ({"std": np.ones((1, 3))}, r"got numbers of shape \(1, 3\) as std, expected 1 or 3"),
+        ({"std": np.array([1, 0, 1])}, "expected numbers above zero"),
+    ],
+)
+def test_bad_numbers_per_channel_are_refused(arguments, message):
+    with pytest.raises(InputError, match=message):
+        data.Preprocess((8, 8), 3, **arguments)
+
+
+@pytest.mark.parametrize("how", ["channel", "mean_image", "zca"])
+def test_sets_without_pictures_are_refused(how):
+    dataset = tf.data.Dataset.from_tensor_slices(digits()[:9])
+    for empty in (dataset.take(0), dataset.filter(lambda image: False)):
+        for size in (None, (8, 8)):
+            with pytest.raises(InputError, match="got a set without pictures, expected at least"):
+                data.Preprocess.fitted(empty, how, size)
+        if how != "channel":
+            with pytest.raises(InputError, match="got a set without pictures"):
+                data.Preprocess((8, 8), 1, how=how).adapt(empty)
+
+
 def test_bad_pictures_are_refused():
     with pytest.raises(InputError, match=r"got pictures of shape \(8, 8, 1\)"):
         data.Preprocess.fitted(digits()[0], "pca")

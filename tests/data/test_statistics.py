@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from dlcv_tf import data
 from dlcv_tf.data import digits, shapes, statistics
@@ -89,3 +90,20 @@ def test_bad_input_says_how_to_mend_it():
         data.drift((images, labels), (images[..., :1], labels))
     with pytest.raises(InputError, match="got 6 and 1 pictures, expected two or more"):
         data.drift((images, labels), (images[:1], labels[:1]))
+    with pytest.raises(InputError, match=r"labels of shape \(6,\) each.*argmax of one-hot"):
+        data.drift((images, np.eye(6)[labels]), (images, labels))
+    for value in (np.nan, np.inf):
+        bad = images.astype(np.float32)
+        bad[3, 2, 1, 0] = value
+        with pytest.raises(InputError, match="got pictures with NaN or infinity"):
+            data.drift((images, labels), (bad, labels))
+    dataset = tf.data.Dataset.from_tensor_slices(images)
+    for empty in (dataset.take(0), dataset.filter(lambda image: False)):  # known, unknown
+        with pytest.raises(InputError, match="set without pictures"):
+            data.mean_image(empty)
+
+
+def test_labels_in_a_column_are_class_numbers_too():
+    images, labels = pictures(6, (5, 4)), np.arange(6) % 2
+    got = data.drift((images, labels[:, None]), (images, labels))
+    assert got == data.drift((images, labels), (images, labels))

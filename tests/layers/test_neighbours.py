@@ -1,5 +1,6 @@
 """`NeighbourVotes` votes as a plain loop over sorted distances does."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -60,6 +61,20 @@ def test_places_without_an_example_vote_for_no_class():
     np.testing.assert_array_equal(layer(np.array([[5.4]])), [[0, 0.5, 0, 0.5]])
 
 
+@pytest.mark.parametrize("kind", ["l1", "l2"])
+def test_mixed_precision_measures_in_float32(kind):
+    layer = layers.NeighbourVotes(2, 2, distance=kind, dtype="mixed_float16")
+    layer.build((None, 100))
+    layer.remember([[200] * 100, [100] * 100], [0, 1])
+    query = np.full((1, 100), 100)
+    for votes in (layer(query), layer(query.astype(np.float16)), tf.function(layer)(query)):
+        assert votes.dtype == tf.float16
+        np.testing.assert_array_equal(votes, [[0, 1]])
+    inputs = keras.Input((100,))
+    network = keras.Model(inputs, layer(inputs))
+    np.testing.assert_array_equal(network(query), [[0, 1]])
+
+
 def test_bad_input_says_how_to_mend_it():
     with pytest.raises(InputError, match="got k=5 with 4 examples, expected 1 to 4: lower k"):
         layers.NeighbourVotes(4, CLASSES, k=5)
@@ -72,6 +87,9 @@ def test_bad_input_says_how_to_mend_it():
     for bad, numbers, match in (
         (known[:, :4], labels, r"shape \(4, 4\) with 4 labels.* 5 numbers in each"),
         (known[:3], labels, "a label for each example"),
+        (known.T, labels, r"shape \(5, 4\) with 4 labels"),
+        (known.reshape(2, 10), labels, r"shape \(2, 10\) with 4 labels"),
+        (known, 3, r"shape \(\) and type"),
         (known[:0], labels[:0], r"shape \(0, 5\) with 0 labels"),
         (known, [0, 1, 2, 4], "got the label 4, expected 0 to 3"),
         (known, [0, 1, -1, 3], "got the label -1, expected 0 to 3"),
@@ -84,6 +102,10 @@ def test_bad_input_says_how_to_mend_it():
             layer.remember(bad, numbers)
     with pytest.raises(InputError, match="got 5 examples or more for 4 places.*num_examples=5"):
         layer.remember(known, labels, position=1)
+    with pytest.raises(InputError, match="got position=-1, expected 0 or more"):
+        layer.remember(known[:1], labels[:1], position=-1)
+    with pytest.raises(InputError, match=r"inputs of shape \(1, 10\), expected 5 numbers in each"):
+        layer(np.zeros((1, 10)))
     with pytest.raises(InputError, match="1 of 1 points with a NaN"):
         layer(np.full((1, 5), np.inf, np.float32))
     np.testing.assert_array_equal(np.argmax(layer(known), axis=1), labels)  # none has done harm

@@ -97,6 +97,50 @@ def test_of_equal_distances_the_smaller_number_comes_first(kind):
     assert apart.numpy().tolist() == [[1, 1, 1, 1, 2]]
 
 
+def exact(queries, examples, k):
+    apart = oracle(np.float64(queries), np.float64(examples), "l2")
+    return np.argsort(apart, axis=1, kind="stable")[:, :k]
+
+
+def test_an_outlier_leaves_the_neighbours_right():
+    examples = np.array([[0, 0], [1, 0], [2, 0], [0, 30000]], np.float32)
+    found, apart = distances.nearest(examples[:3], examples, 1)
+    assert found.numpy().tolist() == [[0], [1], [2]] and not apart.numpy().any()
+
+
+def test_of_equal_l2_distances_the_smaller_number_comes_first_though_the_mean_is_off():
+    examples = [[1, 0], [-1, 0], [0, 1], [0, -1], [2, 2.3]]
+    assert distances.nearest(np.zeros((1, 2)), examples, 1)[0].numpy().tolist() == [[0]]
+    random = np.random.default_rng(0)
+    points = random.integers(0, 4, (300, 5)).astype(np.float32)  # hundreds of ties
+    queries = random.integers(0, 4, (50, 5)).astype(np.float32)
+    for k in (1, 7):
+        got = distances.nearest(queries, points, k, chunk=20)[0]
+        np.testing.assert_array_equal(got, exact(queries, points, k))
+
+
+@pytest.mark.parametrize("step", [distances.NUMBERS_AT_ONCE, 100])
+def test_clusters_far_apart_leave_the_neighbours_right(step, monkeypatch):
+    monkeypatch.setattr(distances, "NUMBERS_AT_ONCE", step)
+    points = cloud(120, 20).astype(np.float32)
+    points[60:] += 1e4
+    got, apart = distances.nearest(points, points, 3)
+    np.testing.assert_array_equal(got, exact(points, points, 3))
+    assert apart.dtype == tf.float32 and not apart[:, 0].numpy().any()
+
+
+def test_numbers_whose_squares_overflow_still_have_neighbours():
+    points = np.array([[1e25], [3e25], [7e25]], np.float32)
+    assert distances.nearest(points, points, 2)[0].numpy().tolist() == [[0, 1], [1, 0], [2, 1]]
+
+
+def test_few_candidates_are_left_where_distances_are_large_beside_rounding():
+    points, examples = (tf.constant(cloud(n, 64, seed=n), tf.float32) for n in (20, 5000))
+    columns = tf.transpose(examples)
+    pairs = distances._candidates(points, columns, 10, distances.squared_norms(columns))
+    assert 200 <= len(pairs) < 220
+
+
 def test_bad_input_says_how_to_mend_it():
     good = np.zeros((3, 4))
     with pytest.raises(InputError, match=r"shapes \(3, 2, 2\) and \(3, 4\).*flatten pictures"):
@@ -111,6 +155,11 @@ def test_bad_input_says_how_to_mend_it():
         distances.nearest(good, good, 4)
     with pytest.raises(InputError, match="got k=0"):
         distances.nearest(good, good, 0)
+    with pytest.raises(InputError, match="got k=1.5"):
+        distances.nearest(good, good, 1.5)
+    for chunk in (0, -1, 2.5):
+        with pytest.raises(InputError, match=f"got chunk={chunk}, expected a whole number"):
+            distances.nearest(good, good, 1, chunk=chunk)
     for value in (np.nan, np.inf, -np.inf):
         bad = good.copy()
         bad[1, 2] = value

@@ -179,7 +179,7 @@ class Probe:
                     stack.enter_context(switches.without_noise(model))
                 with tf.GradientTape() as tape:
                     outputs = model(inputs, training=True)
-                    cost = model.compute_loss(x=inputs, y=labels, y_pred=outputs)
+                    cost = self._loss(inputs, labels, outputs)
                 gradients = tape.gradient(cost, [weight.value for weight in weights])
             dense = [None if g is None else tf.convert_to_tensor(g) for g in gradients]
             # One probability stands for class 1 above a half, one score above 0.
@@ -188,6 +188,17 @@ class Probe:
 
         self._graphs[noise] = forward_and_back
         return forward_and_back
+
+    def _loss(self, inputs, labels, outputs):
+        """Returns the model's own loss; InputError where it cannot take class numbers."""
+        try:
+            return self.model.compute_loss(x=inputs, y=labels, y_pred=outputs)
+        except ValueError as error:
+            raise InputError(
+                f"got a loss that cannot take the labels ({str(error).splitlines()[0]}), expected "
+                "one of class numbers: compile with SparseCategoricalCrossentropy in the place of "
+                "one for one-hot labels"
+            ) from error
 
     def _update(self, optimizer: keras.optimizers.Optimizer):
         """Returns the traced function of gradients that changes the weights."""

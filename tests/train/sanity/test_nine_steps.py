@@ -590,3 +590,11 @@ def test_bad_input(build, dataset, message):
 def test_a_batch_size_below_one_is_refused():
     with pytest.raises(InputError, match="got batch_size=0, expected 1 or more"):
         train.babysit(plain(), (PIXELS, LABELS), batch_size=0)
+
+
+def test_a_loss_for_one_hot_labels_is_named():
+    model = plain(last="softmax")
+    model.compile("sgd", "categorical_crossentropy")
+    dataset = tf.data.Dataset.from_tensor_slices((PIXELS, LABELS))
+    with pytest.raises(InputError, match="compile with SparseCategoricalCrossentropy"):
+        sanity.babysit(model, dataset)
