@@ -147,7 +147,7 @@ def bars(
     axes = style.axes(figure, beside, above, width - beside - 0.7, plot_height)
     if log:
         axes.set_xscale("log")
-        low = numbers.min() / 3
+        low = min([*numbers, *(references or {}).values()]) / 3
     else:
         low = min(0.0, 1.1 * numbers.min())
     axes.set_xlim(low, max([*numbers, *(references or {}).values()]) * (1.5 if log else 1.02))

@@ -90,6 +90,8 @@ def test_bars_have_their_lengths_and_values():
     assert {"eager", "graph", "  1,234", "  3.21", "ms"} == set(texts(axes))
     (axes,) = charts.bars({"a": 1.0, "b": 100.0}, log=True).axes
     assert axes.get_xscale() == "log"
+    (axes,) = charts.bars({"a": 1.0}, log=True, references={"sound": 1e-3}).axes
+    assert axes.get_xlim()[0] < 1e-3  # a reference is inside, too
     with pytest.raises(InputError, match="above 0: the axis is logarithmic"):
         charts.bars({"a": 0.0}, log=True)
 
