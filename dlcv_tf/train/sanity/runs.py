@@ -131,7 +131,7 @@ def learning_rate(
     if jump := next((trial for trial in jumps if trial.gain > JUMP), None):
         findings.note(
             f"at {jump.rate:.2g} the loss is flat while the accuracy gains {jump.gain:.2f}: the "
-            "order of softmax scores changes before their size does"
+            "order of the scores changes before their size does"
         )
     calm = [trial for trial in trials if not trial.exploded]
     curves = {
@@ -260,7 +260,10 @@ def _judge(
 ) -> None:
     """Says whether the model's own learning rates are too low or too high."""
     if first.exploded:
-        findings.fail(f"{first.rate:.2g} is too high, the loss explodes or is NaN: {advice}")
+        own = f"{first.rate:.2g}"
+        if first.rate < highest.rate:
+            own += ", with which the schedule begins,"
+        findings.fail(f"{own} is too high, the loss explodes or is NaN: {advice}")
     elif not good:
         findings.fail(advice)
     elif highest.good:
