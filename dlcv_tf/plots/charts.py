@@ -340,6 +340,10 @@ def _lines(axes: Axes, panel: Panel, series: dict[str, Series]) -> list[tuple[fl
         y, colour = np.asarray(each.y, float), style.LIGHT[each.colour]
         good = np.isfinite(y) & ((y > 0) | (not panel.y_log))
         x = [value for value, keep in zip(each.x, good, strict=True) if keep]
+        limited = panel.y_limits is not None or panel.x_limits is not None
+        if not each.line and limited:  # points at the very limits are shown whole
+            good &= _within(each.x, *axes.get_xlim()) & _within(y, *axes.get_ylim())
+            x = [value for value, keep in zip(each.x, good, strict=True) if keep]
         if isinstance(each.x[0], str):
             names = [text.get_text() for text in axes.get_xticklabels()]
             x = [names.index(text) for text in x]
@@ -352,7 +356,7 @@ def _lines(axes: Axes, panel: Panel, series: dict[str, Series]) -> list[tuple[fl
             y[good],
             color=colour,
             linewidth=1.8 if each.line else 0,
-            clip_on=panel.y_limits is not None or panel.x_limits is not None,
+            clip_on=limited and each.line,
             label=name,
             **marks,
         )
@@ -362,6 +366,13 @@ def _lines(axes: Axes, panel: Panel, series: dict[str, Series]) -> list[tuple[fl
         axes.axhline(value, color=style.LIGHT["muted"], linewidth=1, linestyle=(0, (4, 3)))
         notes.append((value, f"{name} {number(value)}", "muted"))
     return notes
+
+
+def _within(values: Sequence, low: float, high: float) -> np.ndarray:
+    if isinstance(values[0], str):
+        return np.ones(len(values), bool)
+    values = np.asarray(values, float)
+    return (values >= low) & (values <= high)
 
 
 def _write_beside(axes: Axes, notes: list[tuple[float, str, str]], margin: float) -> None:

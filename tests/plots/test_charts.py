@@ -60,6 +60,13 @@ def test_bands_and_points():
     assert {"● a", "● b"} <= set(texts(with_points))
 
 
+def test_points_at_the_limits_are_whole_and_those_beyond_are_left_out():
+    points = {"a": charts.Series(X, [1, 2, 3], line=False)}
+    (axes,) = charts.draw([panel(series=points, references=None, x_limits=(1, 10))]).axes
+    np.testing.assert_array_equal(axes.lines[0].get_xdata(), [1, 10])
+    assert not axes.lines[0].get_clip_on()
+
+
 def test_categories_stand_in_the_order_given():
     series = {"a": charts.Series(["sgd", "adam"], [1, 2]), "b": (["adam", "rms"], [3, 4])}
     (axes,) = charts.draw([panel(series=series)]).axes
