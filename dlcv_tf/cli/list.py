@@ -68,13 +68,24 @@ def _line(kind: str, entry: dict) -> str:
 def _models() -> list[dict]:
     with console.tensorflow_quietly():
         from dlcv_tf import models
+    return _functions(models.BUILDERS)
+
+
+def _labs() -> list[dict]:
+    with console.tensorflow_quietly():
+        from dlcv_tf import labs
+    return _functions(labs.LABS)
+
+
+def _functions(named: dict) -> list[dict]:
+    """Returns what functions do and take, by their names."""
     return [
         {
             "name": name,
-            "help": _first_line(builder),
-            "arguments": list(inspect.signature(builder).parameters),
+            "help": _first_line(function),
+            "arguments": list(inspect.signature(function).parameters),
         }
-        for name, builder in models.BUILDERS.items()
+        for name, function in named.items()
     ]
 
 
@@ -94,19 +105,6 @@ def _recipes() -> list[dict]:
             }
         )
     return entries
-
-
-def _labs() -> list[dict]:
-    with console.tensorflow_quietly():
-        from dlcv_tf import labs
-    return [
-        {
-            "name": name,
-            "help": _first_line(lab),
-            "arguments": list(inspect.signature(lab).parameters),
-        }
-        for name, lab in labs.LABS.items()
-    ]
 
 
 def _datasets() -> list[dict]:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 
 from dlcv_tf.errors import InputError
+from dlcv_tf.ops.whole_numbers import whole_number
 
 
 def output_size(
@@ -208,5 +209,4 @@ def receptive_field(stack: Sequence[tuple[int, ...]]) -> tuple[int, int]:
 
 def _check_positive(**values: int) -> None:
     for name, value in values.items():
-        if value < 1 or value % 1:
-            raise InputError(f"got {name}={value}, expected a whole number of 1 or more")
+        whole_number(value, name)

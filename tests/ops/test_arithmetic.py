@@ -87,7 +87,7 @@ def test_receptive_fields():
 @pytest.mark.parametrize(
     "arguments, options, message",
     [
-        ((0, 3), {}, "got size=0, expected a whole number of 1 or more"),
+        ((0, 3), {}, "got size=0, expected a whole number, 1 or more"),
         ((7.5, 3), {}, "got size=7.5, expected a whole number"),
         ((7, 3), {"stride": 0}, "got stride=0"),
         ((7, 3), {"padding": -1}, "got padding=-1, expected 0 or more"),
