@@ -22,6 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from dlcv_tf.errors import InputError, RefusedError
+from dlcv_tf.layers.batch_norm import BatchNorm
 from dlcv_tf.train import cluster, kernels, peers
 
 REPLICA_SEED = 1_000_003  # between the seeds of one replica's random layers and the next one's
@@ -128,7 +129,8 @@ def check(model: keras.Model, batch_size: int) -> None:
         batch_size: of the global batch.
 
     Raises:
-        InputError: the batch cannot be divided, or the optimizer belongs to no or another strategy.
+        InputError: the batch cannot be divided, the optimizer belongs to no or another strategy, or
+            a layer's statistics could not be those of the whole batch.
     """
     strategy = strategy_of(model)
     if strategy is None:
@@ -151,6 +153,13 @@ def check(model: keras.Model, batch_size: int) -> None:
             "got an optimizer made outside the scope of the model's strategy, expected both made "
             "and compiled inside it"
         )
+    for layer in model._flatten_layers():
+        if replicas > 1 and isinstance(layer, BatchNorm):
+            raise InputError(
+                f"got the hand-written batch norm {layer.name} on {replicas} replicas, each of "
+                "which would see its own share only: take keras.layers.BatchNormalization, whose "
+                "statistics are those of the whole batch"
+            )
 
 
 @contextlib.contextmanager

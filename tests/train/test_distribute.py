@@ -8,9 +8,11 @@ import subprocess
 import sys
 import time
 
+import keras
 import numpy as np
 import pytest
 
+from dlcv_tf import layers
 from dlcv_tf.errors import InputError
 from dlcv_tf.train import cluster, distribute
 from tests.train import together
@@ -169,6 +171,18 @@ def test_workers_that_meet_too_late_are_refused(monkeypatch):
     distribute.join.cache_clear()  # another test may have found that this process is alone
     with pytest.raises(InputError, match="got a process in which TensorFlow runs already"):
         distribute.join()
+
+
+def test_hand_written_batch_norm_is_refused_on_several_replicas(monkeypatch):
+    strategy = together.tf.distribute.MirroredStrategy(["CPU:0"])
+    with strategy.scope():
+        network = keras.Sequential([keras.Input((4,)), layers.BatchNorm(), keras.layers.Dense(2)])
+        network.compile("sgd", "mse")
+    distribute.check(network, 8)  # one replica sees the whole batch
+    kind = type(strategy)
+    monkeypatch.setattr(kind, "num_replicas_in_sync", property(lambda _: 2))
+    with pytest.raises(InputError, match="take keras.layers.BatchNormalization"):
+        distribute.check(network, 8)
 
 
 def test_what_replicas_cannot_train_is_refused():
