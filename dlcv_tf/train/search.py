@@ -315,10 +315,10 @@ def _open(settings: Settings, file) -> tuple:
         if file is None:
             storage = optuna.storages.InMemoryStorage()
         else:
-            storage = optuna.storages.RDBStorage(
-                f"sqlite:///{pathlib.Path(file).resolve()}",
-                {"poolclass": sqlalchemy.pool.NullPool},  # the file is open in a transaction alone
-            )
+            file = pathlib.Path(file).resolve()
+            if not file.exists():
+                _make_file(file)
+            storage = _storage(file)
         studies = [
             optuna.create_study(
                 storage=storage,
@@ -336,3 +336,24 @@ def _open(settings: Settings, file) -> tuple:
             f"got {file}, expected the file of a search ({error.orig}): choose another --run"
         ) from error
     return storage, studies
+
+
+def _storage(file: pathlib.Path):
+    """Returns Optuna's storage in a file, which is open in a transaction alone."""
+    import optuna
+    import sqlalchemy
+
+    return optuna.storages.RDBStorage(f"sqlite:///{file}", {"poolclass": sqlalchemy.pool.NullPool})
+
+
+def _make_file(file: pathlib.Path) -> None:
+    """Makes the file with all its tables and indices at once.
+
+    SQLite keeps each of them by itself: a process that is killed between two would leave studies
+    without the index that keeps their names unique, and the next ones would make them twice.
+    """
+    new = file.with_name(f"{file.name}.new")
+    for left in (new, new.with_name(f"{new.name}-journal")):
+        left.unlink(missing_ok=True)
+    _storage(new)
+    new.replace(file)

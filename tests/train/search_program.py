@@ -3,6 +3,8 @@
     python -m tests.train.search_program FILE SAMPLER JOBS     workers
     python -m tests.train.search_program FILE SAMPLER 0        in this process, killed by itself
                                                                again and again in SQL statements
+    python -m tests.train.search_program FILE SAMPLER made     FILE-N made by a process that is
+                                                               killed in its statement N
 Each trial that is carried out to its end is written to FILE.log before its outcome is kept.
 """
 
@@ -74,8 +76,23 @@ def search_until_done(file, sampler):
             return
 
 
+def make_and_be_killed(file, sampler):
+    """Makes FILE-0, FILE-5, ...: each in a process that is killed five statements later."""
+    for statement in itertools.count(step=5):
+        child = os.fork()
+        if not child:
+            kill_at(statement)
+            search.Search(settings(sampler), f"{file}-{statement}")
+            os._exit(0)
+        if not os.WIFSIGNALED(os.waitpid(child, 0)[1]):
+            return
+
+
 def main(file, sampler, jobs):
     """Carries the search out."""
+    if jobs == "made":
+        make_and_be_killed(file, sampler)
+        return
     if jobs == "0":
         search_until_done(file, sampler)
         return

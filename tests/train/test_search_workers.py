@@ -74,6 +74,18 @@ def test_killed_in_any_sql_statement_no_trial_is_lost_or_doubled(sampler, tmp_pa
 
 
 @pytest.mark.slow
+def test_killed_while_the_file_is_made_it_opens_ever_after(tmp_path):
+    command = [*PROGRAM, tmp_path / "trials", "random", "made"]
+    subprocess.run(command, cwd=ROOT, check=True, timeout=100)
+    kills = len({file.stem for file in tmp_path.iterdir()})
+    assert kills > 20
+    for file in [tmp_path / f"trials-{statement}" for statement in range(0, 5 * kills, 5)]:
+        for _ in range(3):
+            made = search.Search(search_program.settings("random"), file)
+        assert made.trials() == []
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_killed_from_outside_at_several_moments(jobs, tmp_path, uninterrupted):
     file = tmp_path / "trials"
