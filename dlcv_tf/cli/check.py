@@ -39,6 +39,7 @@ def run(options: argparse.Namespace) -> int:
 
         recipe = recipes.get(options.target)
         recipe = recipe.replace(**arguments.changes(options.changes, recipe))
+        recipe.require_classifier("dlcv check")
         if options.data:
             raise InputError(f"got --data beside a recipe, expected data={options.data}")
     with console.tensorflow_quietly(), _Progress() as progress:

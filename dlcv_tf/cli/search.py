@@ -50,6 +50,7 @@ def run(options: argparse.Namespace) -> int:
     from dlcv_tf.recipes import search as recipe_search
 
     base = recipes.get(options.recipe)
+    base.require_classifier("dlcv search")
     jobs = _number("--jobs", options.jobs)
     if options.resume:
         _refuse_settings(options)

@@ -71,8 +71,9 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if metrics["skipped"]:
         print(f"{len(metrics['skipped'])} files were skipped, named above")
+    name = next(iter(metrics))  # the task's main metric
     print(
-        f"test accuracy {metrics['test_accuracy']:.4f} on {metrics['test_examples']} pictures, "
+        f"{name.replace('_', ' ')} {metrics[name]:.4f} on {metrics['test_examples']} pictures, "
         f"trained in {metrics['seconds']:.0f} s"
     )
     if here.is_chief:

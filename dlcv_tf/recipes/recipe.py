@@ -1,4 +1,4 @@
-"""The recipe of a picture classifier: plain values, changed one by one from the command line."""
+"""The recipe of a task on pictures: plain values, changed one by one from the command line."""
 
 import dataclasses
 import inspect
@@ -8,19 +8,29 @@ from dlcv_tf.errors import InputError, unknown
 
 if typing.TYPE_CHECKING:
     from dlcv_tf.data import Info
-    from dlcv_tf.tasks import Classifier
+    from dlcv_tf.tasks.picture_task import PictureTask
 
 WHITENING_PICTURES = 5000
 WHITENING_PATCHES = 5_120_000  # as many as these pictures have at 32x32: they are all in memory
 PREPROCESSING = ("channel", "mean_image", "pca", "whiten", "zca")
 LOSSES = ("softmax", "hinge", "squared_hinge")
 OPTIMIZERS = ("nesterov", "momentum", "sgd", "adagrad", "rmsprop", "adam")
+CLASSIFIER_ONLY = ("loss", "test_time_flip", "label_smoothing")
+# What a recipe without data of its own asks for, by what its task is trained on.
+WANTED = {
+    "labels": "data=folder:PATH (one folder per class)",
+    "boxes": "data=voc:PATH, coco:PATH or yolo:PATH",
+    "masks": "data=coco:PATH",
+    "keypoints": "data=coco:PATH",
+    "class_map": "data=masks:PATH",
+    "joints": "data=joints:PATH",
+}
 SCHEDULES = ("one_cycle", "constant", "step", "exponential", "one_over_t")
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """How a classifier is trained.
+    """How a classifier, or another task on pictures, is trained.
 
     By default, stochastic gradient descent with Nesterov momentum under a one-cycle schedule.
     Weight decay is decoupled, and not on biases, scales and shifts.
@@ -30,6 +40,10 @@ class Recipe:
         data: data set, as `data.load` takes it.
         network: name of a network in `models.BUILDERS`.
         network_options: arguments of its builder besides shape and classes.
+        task_class: name of the task in `tasks`; what says "classifier" below is for that one alone.
+        task_options: arguments of the task besides network, preprocessing, class names and method.
+        method: of a detector: name in `tasks.methods.METHODS`.
+        method_options: arguments of the method.
         image_size: (height, width) of the network's input; the pictures' own size by default.
         channels: 1 or 3 for folders of pictures; other sets have their own.
         mean: per-channel mean of the pictures, in [0, 255].
@@ -48,9 +62,13 @@ class Recipe:
         learning_rate: the highest one; that of the first step under a decay.
         momentum: of the rules that are named after it.
         weight_decay: part of a weight taken off per step, times the learning rate.
-        loss: "softmax" (cross-entropy), or the multiclass "hinge" or "squared_hinge" of margin 1.
-        test_time_flip: answer with the mean for a picture and its mirror image.
-        label_smoothing: part of the target that is spread over all classes; with softmax alone.
+        clip_norm: largest norm of all gradients together; 0 leaves them as they are.
+        ema_momentum: of an average of the weights that takes their place in the end; 0 for none.
+        loss: of a classifier: "softmax" (cross-entropy), or the multiclass "hinge" or
+            "squared_hinge" of margin 1.
+        test_time_flip: of a classifier: answer with the mean for a picture and its mirror image.
+        label_smoothing: of a classifier: part of the target that is spread over all classes; with
+            softmax alone.
         augmentations: names from `data.augment.AUGMENTATIONS`.
         seed: of weights, order and augmentation.
     """
@@ -59,6 +77,10 @@ class Recipe:
     data: str
     network: str
     network_options: dict = dataclasses.field(default_factory=dict)
+    task_class: str = "Classifier"
+    task_options: dict = dataclasses.field(default_factory=dict)
+    method: str = ""
+    method_options: dict = dataclasses.field(default_factory=dict)
     image_size: tuple[int, int] | None = None
     channels: int | None = None
     mean: tuple[float, ...] = (127.5,)
@@ -75,6 +97,8 @@ class Recipe:
     learning_rate: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    clip_norm: float = 0.0
+    ema_momentum: float = 0.0
     loss: str = "softmax"
     test_time_flip: bool = False
     label_smoothing: float = 0.0
@@ -89,6 +113,8 @@ class Recipe:
             "learning_rate": (self.learning_rate > 0, "above 0"),
             "momentum": (0 <= self.momentum <= 1, "0 to 1"),
             "weight_decay": (self.weight_decay >= 0, "0 or more"),
+            "clip_norm": (self.clip_norm >= 0, "0 or more"),
+            "ema_momentum": (0 <= self.ema_momentum < 1, "0 or more, below 1"),
             "label_smoothing": (0 <= self.label_smoothing < 1, "0 or more, below 1"),
             "seed": (0 <= self.seed < 2**32, "0 to 2**32 - 1"),
         }
@@ -108,6 +134,28 @@ class Recipe:
             raise InputError(
                 f"got label_smoothing={self.label_smoothing} with loss={self.loss}, expected "
                 "smoothing with softmax alone: leave one of the two out"
+            )
+        if self.task_class != "Classifier":
+            for field in dataclasses.fields(self):
+                if field.name in CLASSIFIER_ONLY and getattr(self, field.name) != field.default:
+                    raise InputError(
+                        f"got {field.name}={getattr(self, field.name)} for a {self.task_class}, "
+                        "expected it for classifiers alone: leave it out"
+                    )
+
+    @property
+    def targets(self) -> str:
+        """What the task is trained on, as `data.load` takes it."""
+        from dlcv_tf import tasks
+
+        return getattr(tasks, self.task_class).targets
+
+    def require_classifier(self, verb: str) -> None:
+        """Raises an InputError unless the recipe is one of a classifier, as some verbs need."""
+        if self.task_class != "Classifier":
+            raise InputError(
+                f"got the recipe {self.name} of a {self.task_class}, expected one of a classifier: "
+                f"{verb} knows no other"
             )
 
     def replace(self, **changes) -> "Recipe":
@@ -143,16 +191,16 @@ class Recipe:
     def _of_data(self, split: str) -> tuple[str, str]:
         if not self.data:
             raise InputError(
-                f"the recipe {self.name} needs your pictures: add data=folder:PATH "
-                "(one folder per class)"
+                f"the recipe {self.name} needs your pictures: add {WANTED[self.targets]}"
             )
         return self.data, split
 
     def _pictures(self) -> dict:
-        return {"image_size": self.image_size, "channels": self.channels}
+        pictures = {"image_size": self.image_size, "channels": self.channels}
+        return pictures if self.targets == "labels" else pictures | {"targets": self.targets}
 
-    def task(self, info: "Info") -> "Classifier":
-        """Returns the untrained classifier for a data set.
+    def task(self, info: "Info") -> "PictureTask":
+        """Returns the untrained task for a data set.
 
         Args:
             info: facts about the data set: picture shape and class names.
@@ -177,9 +225,21 @@ class Recipe:
                 f"got preprocessing={self.preprocessing}, which makes vectors, for the network "
                 f"{self.network}, which takes pictures: use zca, or a fully connected network"
             ) from error
-        return tasks.Classifier(
-            network, preprocess, info.labels, self.test_time_flip, name=self.name
+        return getattr(tasks, self.task_class)(
+            network, preprocess, info.labels, **self._task_options(), name=self.name
         )
+
+    def _task_options(self) -> dict:
+        """Returns the arguments of the task besides network, preprocessing and class names."""
+        from dlcv_tf.tasks import methods
+
+        if self.task_class == "Classifier":
+            return {"test_time_flip": self.test_time_flip} | self.task_options
+        if not self.method:
+            return dict(self.task_options)
+        if self.method not in methods.METHODS:
+            raise unknown("method", self.method, methods.METHODS)
+        return {"method": methods.METHODS[self.method](**self.method_options)} | self.task_options
 
     def _preprocess(self, info: "Info"):
         """Returns the preprocessing layer, not yet fitted to pictures."""
@@ -195,14 +255,14 @@ class Recipe:
             size, channels, how=self.preprocessing, **statistics, **self.preprocessing_options
         )
 
-    def initialize(self, task: "Classifier", dataset) -> None:
+    def initialize(self, task: "PictureTask", dataset) -> None:
         """Sets the weights that follow from the data.
 
         They are those of the preprocessing, the filters of a layer named `whiten`, and the
         statistics of a Keras `Normalization` named `normalize`.
 
         Args:
-            task: the untrained classifier.
+            task: the untrained task.
             dataset: training examples, `(image, label)`, unbatched.
         """
         import keras
@@ -219,11 +279,11 @@ class Recipe:
                 before = keras.Model(task.network.input, layer.input)
                 layer.adapt(before.predict(_some_inputs(task, dataset), verbose=0))
 
-    def compile(self, task: "Classifier", steps_per_epoch: int) -> None:
+    def compile(self, task: "PictureTask", steps_per_epoch: int) -> None:
         """Gives a task the recipe's optimizer, schedule and loss.
 
         Args:
-            task: the classifier to train.
+            task: the task to train.
             steps_per_epoch: optimizer steps in an epoch; the schedule spans all epochs.
         """
         from dlcv_tf import losses
@@ -232,6 +292,9 @@ class Recipe:
         optimizer.exclude_from_weight_decay(
             [v for v in task.trainable_variables if len(v.shape) == 1]
         )
+        if self.task_class != "Classifier":
+            task.compile(optimizer)
+            return
         loss = None  # the task's own: softmax cross-entropy
         if self.loss != "softmax":
             loss = losses.MulticlassHinge(squared=self.loss == "squared_hinge")
@@ -246,17 +309,22 @@ class Recipe:
         from dlcv_tf import optimizers
 
         schedule = optimizers.spanning(self.schedule, self.learning_rate, total_steps)
+        options = {"weight_decay": self.weight_decay}
+        if self.clip_norm:
+            options["global_clipnorm"] = self.clip_norm
+        if self.ema_momentum:
+            options |= {"use_ema": True, "ema_momentum": self.ema_momentum}
         if self.optimizer in ("sgd", "momentum", "nesterov"):  # Keras's own, which `train` fuses
             return keras.optimizers.SGD(
                 schedule,
                 momentum=0.0 if self.optimizer == "sgd" else self.momentum,
                 nesterov=self.optimizer == "nesterov",
-                weight_decay=self.weight_decay,
+                **options,
             )
-        return optimizers.RULES[self.optimizer](schedule, weight_decay=self.weight_decay)
+        return optimizers.RULES[self.optimizer](schedule, **options)
 
 
-def _some_inputs(task: "Classifier", dataset):
+def _some_inputs(task: "PictureTask", dataset):
     """Returns some thousand preprocessed pictures from all over a data set, fewer of large ones."""
     height, width = task.preprocess.size
     count = min(WHITENING_PICTURES, max(1, WHITENING_PATCHES // (height * width)))

@@ -54,6 +54,9 @@ def trial(recipe: Recipe, data_dir: str | None = None) -> tuple[keras.Model, tup
     recipe.compile(task, steps_per_epoch=1000)
     random = np.random.default_rng(recipe.seed)
     count = min(recipe.batch_size, info.num_examples)
+    if recipe.targets != "labels":
+        dataset, _ = recipe.load(recipe.train_split, data_dir=data_dir)
+        return task, next(iter(dataset.batch(count)))
     images = random.integers(0, 256, (count, *info.image_shape), np.uint8)
     return task, (images, random.integers(0, info.num_classes, count))
 
@@ -95,8 +98,9 @@ def run(
         verbose: 1 shows the progress bar, 0 nothing.
 
     Returns:
-        The metrics: test loss and accuracy, examples, epochs, seconds of training; and the files
-        that were skipped, which are also named on stderr as soon as the data is read.
+        The metrics: the task's main one on the test split (`test_accuracy`), `test_loss` and what
+        else it has; examples, epochs, seconds of training; and the files that were skipped, which
+        are also named on stderr as soon as the data is read.
 
     Raises:
         InputError: bad recipe or data, or another run in the directory; see `data.load` and
@@ -133,21 +137,21 @@ def run(
     if train.is_chief() and not resume:  # a run keeps its recipe, also on a full disk
         (directory / "recipe.json").write_text(json.dumps(dataclasses.asdict(recipe), indent=1))
         tuning.write_choice(choice, directory / "variant.json")
+    evaluated = {} if recipe.targets == "labels" else {"batch_size": recipe.batch_size}
     history = train.train(
         task,
         batches,
         epochs=recipe.epochs,
-        validation=data.evaluation_batches(validation_set),
+        validation=data.evaluation_batches(validation_set, **evaluated),
         callbacks=callbacks,
         checkpoint=checkpoint,
         resume=resume,
         variant=choice.variant,
         verbose=verbose,
     )
-    test = train.evaluate(task, data.evaluation_batches(test_set))
+    test = _test(task, data.evaluation_batches(test_set, **evaluated))
     metrics = {
-        "test_accuracy": test["accuracy"],
-        "test_loss": test["loss"],
+        **test,
         "test_examples": num_tested,
         "train_examples": num_examples,
         "epochs": recipe.epochs,
@@ -157,6 +161,16 @@ def run(
         metrics["seconds"] = round(train.read_progress(checkpoint).seconds, 1)
         _keep(directory, task, history, metrics)
     return distribute.from_chief(metrics)  # so that no worker ends before all is written
+
+
+def _test(task: keras.Model, batches: tf.data.Dataset) -> dict[str, float]:
+    """Returns the task's main metric, the loss, and what other metrics it has."""
+    test = train.evaluate(task, batches)
+    if task.targets != "labels":
+        test |= task.measure(batches)
+    first = (task.main_metric, "loss")
+    rest = [name for name in test if name not in first]
+    return {f"test_{name}": test[name] for name in (*first, *rest)}
 
 
 def _load(recipe: Recipe, where: dict) -> tuple[list, list[str]]:

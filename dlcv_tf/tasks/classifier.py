@@ -3,15 +3,14 @@
 import keras
 import tensorflow as tf
 
-from dlcv_tf.data.preprocess import Preprocess
 from dlcv_tf.errors import InputError
-from dlcv_tf.train import kernels
+from dlcv_tf.tasks.picture_task import PictureTask
 
 TOP = 5  # answers name the five likeliest classes, or all where there are fewer
 
 
 @keras.saving.register_keras_serializable(package="dlcv_tf")
-class Classifier(keras.Model):
+class Classifier(PictureTask):
     """A picture classifier that trains with plain `compile` and `fit`.
 
     Called on pictures it preprocesses them inside and returns the network's raw outputs; `decode`
@@ -37,30 +36,20 @@ class Classifier(keras.Model):
     """
 
     def __init__(self, network, preprocess, labels, test_time_flip=False, **kwargs):
-        super().__init__(**kwargs)
-        if not isinstance(network, keras.Model):
-            network = keras.saving.deserialize_keras_object(network)
-        if not isinstance(preprocess, Preprocess):
-            preprocess = keras.saving.deserialize_keras_object(preprocess)
-        self.network = network
-        self.preprocess = preprocess
-        self.labels = [str(label) for label in labels]
+        super().__init__(network, preprocess, labels, **kwargs)
         self.test_time_flip = test_time_flip
-        logits_shape = getattr(network.output, "get", lambda _: None)("logits")
+        logits_shape = getattr(self.network.output, "get", lambda _: None)("logits")
         if logits_shape is None or logits_shape.shape[-1] != len(self.labels):
             raise InputError(
                 f"got {len(self.labels)} labels for a network with outputs "
-                f"{network.output_shape}, expected 'logits' of one score per label"
+                f"{self.network.output_shape}, expected 'logits' of one score per label"
             )
-        if test_time_flip and preprocess.how != "channel":
+        if test_time_flip and self.preprocess.how != "channel":
             raise InputError(
-                f"got test_time_flip with preprocessing by {preprocess.how!r}, expected 'channel': "
+                f"got test_time_flip with preprocessing by {self.preprocess.how!r}, "
                 "a mirrored picture would not be normalised as the network is used to"
             )
-        self.build((None, *preprocess.size, preprocess.channels))
-
-    def build(self, input_shape):
-        self.built = True
+        self.build()
 
     def call(self, images, training=None):
         inputs = self.preprocess(images)
@@ -75,11 +64,12 @@ class Classifier(keras.Model):
         """Number of classes in an answer: five, or all where there are fewer."""
         return min(TOP, len(self.labels))
 
-    def decode(self, outputs) -> dict[str, tf.Tensor]:
+    def decode(self, outputs, image_size=None) -> dict[str, tf.Tensor]:
         """Turns raw outputs into answers.
 
         Args:
             outputs: `{"logits": (batch, classes)}` as returned by a call.
+            image_size: makes no difference here.
 
         Returns:
             `probabilities` (batch, classes) float32 that sum to one; `classes`
@@ -90,9 +80,13 @@ class Classifier(keras.Model):
         scores, classes = tf.math.top_k(probabilities, k=self.num_answers)
         return {"probabilities": probabilities, "classes": classes, "scores": scores}
 
-    def answer(self, images) -> dict[str, tf.Tensor]:
-        """Returns the answers for (batch, height, width, channels) pictures; see `decode`."""
-        return self.decode(self(images, training=False))
+    def answer_signature(self):
+        top = self.num_answers
+        return {
+            "probabilities": {"dtype": "float32", "shape": [None, len(self.labels)]},
+            "classes": {"dtype": "int32", "shape": [None, top]},
+            "scores": {"dtype": "float32", "shape": [None, top]},
+        }
 
     def compile(self, optimizer="rmsprop", loss=None, metrics=None, **kwargs):
         """As `keras.Model.compile`; the loss and metrics see logits and class numbers."""
@@ -102,25 +96,11 @@ class Classifier(keras.Model):
             metrics = [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
         super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
 
-    def compile_from_config(self, config):
-        """Compiles a loaded task as the saved one was; Keras asks for it beside `compile`."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        self.optimizer.build(self.trainable_variables)
-
-    def train_step(self, data):
-        with kernels.fused(self):  # here, so that plain `fit` has them too
-            return super().train_step(data)
-
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        return super().compute_loss(x, y, y_pred["logits"], sample_weight, training)
+        return keras.Model.compute_loss(self, x, y, y_pred["logits"], sample_weight, training)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        return super().compute_metrics(x, y, y_pred["logits"], sample_weight)
+        return keras.Model.compute_metrics(self, x, y, y_pred["logits"], sample_weight)
 
     def get_config(self):
-        return super().get_config() | {
-            "network": keras.saving.serialize_keras_object(self.network),
-            "preprocess": keras.saving.serialize_keras_object(self.preprocess),
-            "labels": self.labels,
-            "test_time_flip": self.test_time_flip,
-        }
+        return super().get_config() | {"test_time_flip": self.test_time_flip}

@@ -77,7 +77,7 @@ def make_variables(model: keras.Model, element_spec) -> None:
     """
     distribute.check(model, element_spec[0].shape[0])
     with model.distribute_strategy.scope():
-        zeros = [tf.zeros(spec.shape, spec.dtype) for spec in element_spec]
+        zeros = tf.nest.map_structure(lambda spec: tf.zeros(spec.shape, spec.dtype), element_spec)
         model._symbolic_build(data_batch=zeros)
         model.optimizer.build(model.trainable_variables)
 

@@ -52,3 +52,21 @@ def test_features_of_grey_pictures_are_edges_alone():
     _, info = data.load("digits", "val")
     task = recipe.task(info)
     assert task.network.get_layer("normalize").output.shape == (None, 2 * 2 * 9)
+
+
+def test_a_recipe_of_another_task_refuses_what_is_of_classifiers_alone():
+    detector = recipes.get("digits_linear").replace(task_class="Detector")
+    with pytest.raises(InputError, match="got label_smoothing=0.1 for a Detector"):
+        detector.replace(label_smoothing=0.1)
+    with pytest.raises(InputError, match="of a Detector, expected one of a classifier: dlcv check"):
+        detector.require_classifier("dlcv check")
+    with pytest.raises(InputError, match="add data=voc:PATH, coco:PATH or yolo:PATH"):
+        detector.replace(data="").load("train")
+
+
+def test_gradients_are_clipped_and_weights_averaged_where_the_recipe_says_so():
+    recipe = recipes.get("digits_linear").replace(clip_norm=2.0, ema_momentum=0.9)
+    task = recipe.task(recipe.describe("train"))
+    recipe.compile(task, steps_per_epoch=10)
+    assert task.optimizer.global_clipnorm == 2.0
+    assert task.optimizer.use_ema and task.optimizer.ema_momentum == 0.9
