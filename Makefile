@@ -11,7 +11,7 @@ quickstart: venv
 	.venv/bin/dlcv quickstart
 
 test: lint
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: venv
 	.venv/bin/ruff check

@@ -24,6 +24,11 @@ def flat(outputs) -> list[np.ndarray]:
     return [np.asarray(value) for value in tf.nest.flatten(outputs)]
 
 
+def several(inputs) -> tuple:
+    """Returns what a layer is called on, one array or a tuple of arrays, as a tuple."""
+    return inputs if isinstance(inputs, tuple) else (inputs,)
+
+
 def assert_equal(got, expected, tolerance=TOLERANCE, what=""):
     """Asserts that two nested outputs agree in structure, shape and value; NaN never agrees."""
     got, expected = flat(got), flat(expected)
@@ -39,24 +44,32 @@ def assert_equal(got, expected, tolerance=TOLERANCE, what=""):
 
 def check_call(call, inputs, tmp_path, *, module=None):
     """Checks that a call answers the same eagerly, traced and from a SavedModel, with one trace."""
-    expected = call(inputs)
+    inputs = several(inputs)
+    expected = call(*inputs)
     traces = []
+    names = [f"input{number}" for number in range(len(inputs))]
 
-    @tf.function(input_signature=[tf.TensorSpec([None, *inputs.shape[1:]], inputs.dtype)])
-    def traced(values):
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, *each.shape[1:]], each.dtype, name)
+            for each, name in zip(inputs, names, strict=True)
+        ]
+    )
+    def traced(*values):
         traces.append(1)
-        return call(values)
+        return call(*values)
 
-    assert_equal(traced(inputs), expected, what="tf.function")
-    assert_equal(traced(inputs[:1]), call(inputs[:1]), what="tf.function, another batch size")
+    assert_equal(traced(*inputs), expected, what="tf.function")
+    first = [each[:1] for each in inputs]
+    assert_equal(traced(*first), call(*first), what="tf.function, another batch size")
     assert len(traces) == 1, f"{len(traces)} traces, expected one"
     holder = tf.Module()
     holder.weights = [v.value for v in getattr(module, "weights", [])]
     tf.saved_model.save(holder, str(tmp_path / "saved"), signatures=_signature(traced))
     loaded = tf.saved_model.load(str(tmp_path / "saved"))
-    revived = loaded.signatures["serving_default"](tf.constant(inputs))
-    names = sorted(revived)
-    assert_equal([revived[name] for name in names], expected, what="SavedModel")
+    named = dict(zip(names, map(tf.constant, inputs), strict=True))
+    revived = loaded.signatures["serving_default"](**named)
+    assert_equal([revived[name] for name in sorted(revived)], expected, what="SavedModel")
 
 
 def _signature(function):
@@ -64,8 +77,8 @@ def _signature(function):
     flat_names = [f"output{number:03d}" for number in range(len(concrete.outputs))]
 
     @tf.function(input_signature=function.input_signature)
-    def named(values):
-        return dict(zip(flat_names, tf.nest.flatten(function(values)), strict=True))
+    def named(*values):
+        return dict(zip(flat_names, tf.nest.flatten(function(*values)), strict=True))
 
     return {"serving_default": named}
 
@@ -75,28 +88,31 @@ def check_layer(build, inputs, tmp_path, *, gradients=True):
 
     Args:
         build: function that makes the layer.
-        inputs: example input.
+        inputs: example input; a tuple for a layer that is called on several.
         tmp_path: a directory to save in.
-        gradients: whether the output depends smoothly on a float input.
+        gradients: whether the output depends smoothly on a float input, the first of several.
     """
     layer = build()
-    outputs = layer(inputs)
-    spec = keras.KerasTensor(inputs.shape, dtype=str(inputs.dtype))
-    assert tuple(layer.compute_output_spec(spec).shape) == tuple(outputs.shape)
+    inputs = several(inputs)
+    outputs = layer(*inputs)
+    specs = [keras.KerasTensor(each.shape, dtype=str(each.dtype)) for each in inputs]
+    assert tuple(layer.compute_output_spec(*specs).shape) == tuple(outputs.shape)
     clone = type(layer).from_config(layer.get_config())
     assert clone.get_config() == layer.get_config()
-    clone(inputs)
+    clone(*inputs)
     clone.set_weights(layer.get_weights())
-    assert_equal(clone(inputs), outputs, what="from_config")
+    assert_equal(clone(*inputs), outputs, what="from_config")
     check_call(layer, inputs, tmp_path, module=layer)
-    model = keras.Sequential([keras.Input(inputs.shape[1:], dtype=str(inputs.dtype)), layer])
+    symbolic = [keras.Input(each.shape[1:], dtype=str(each.dtype)) for each in inputs]
+    model = keras.Model(symbolic, layer(*symbolic))
     model.save(tmp_path / "layer.keras")
-    assert_equal(keras.models.load_model(tmp_path / "layer.keras")(inputs), outputs, what=".keras")
+    loaded = keras.models.load_model(tmp_path / "layer.keras")
+    assert_equal(loaded(list(inputs)), outputs, what=".keras")
     if gradients:
-        values = tf.constant(inputs, tf.float32)
+        values = tf.constant(inputs[0], tf.float32)
         with tf.GradientTape() as tape:
             tape.watch(values)
-            loss = tf.reduce_sum(layer(values) ** 2)
+            loss = tf.reduce_sum(layer(values, *inputs[1:]) ** 2)
         gradient = tape.gradient(loss, values)
         assert gradient is not None and np.isfinite(gradient).all() and np.any(gradient != 0)
 

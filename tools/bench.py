@@ -1,13 +1,14 @@
 """`make bench`: speed of training and of inference beside the alternatives, on this machine's CPU.
 
 Training of six networks with our loop stands beside a plain Keras `fit` of the same network and
-beside PyTorch, nearest neighbours beside scikit-learn's, inference of an artifact and of our server
-beside the bare runtimes. Each variant is a process of its own, and short blocks of all of them
-alternate, so that whatever else slows the machine down slows all of them down; figures are medians
-over the rounds, ratios those of the same round.
+beside PyTorch, nearest neighbours beside scikit-learn's, suppression and alignment of boxes beside
+`tf.image`, inference of an artifact and of our server beside the bare runtimes. Each variant is a
+process of its own, and short blocks of all of them alternate, so that whatever else slows the
+machine down slows all of them down; figures are medians over the rounds, ratios those of the same
+round.
 
     python tools/bench.py              half an hour; --quick is for trying
-    python tools/bench.py --only mlp,unet,neighbours --skip-inference
+    python tools/bench.py --only mlp,unet,neighbours,boxes --skip-inference
 
 Writes `.bench/results.json`. Ends with 1 if our training of any network is slower than the plain
 `fit`, or our search for neighbours than scikit-learn's.
@@ -23,6 +24,7 @@ import sys
 import tempfile
 import time
 
+import bench_detection
 import bench_neighbours
 from bench_machine import machine, torch_python, versions
 from bench_tables import RUNTIMES, TRAINING, print_inference, print_machine, print_training
@@ -43,7 +45,7 @@ TOLERANCE = 0.05  # what ours may be slower than the plain fit: the noise of suc
 # points to search for neighbours.
 FULL = {"rounds": 8, "steps": None, "block_seconds": 0.5, "examples": 50_000}
 QUICK = {"rounds": 2, "steps": 2, "block_seconds": 0.1, "examples": 5_000}
-NEIGHBOURS = "neighbours"
+NEIGHBOURS, BOXES = "neighbours", "boxes"
 
 BATCH_SIZES = (1, 32)
 REQUESTS = (("png", 1), ("pixels", 1), ("pixels", 32), ("base64", 1), ("base64", 32))
@@ -60,9 +62,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--only",
         type=names,
-        default=[*WORKLOADS, NEIGHBOURS],
+        default=[*WORKLOADS, NEIGHBOURS, BOXES],
         metavar="NAME,NAME",
-        help="networks to train, and whether to search for neighbours",
+        help="networks to train, and whether to search for neighbours and to work on boxes",
     )
     parser.add_argument("--skip-inference", action="store_true", help="leave inference out")
     options = parser.parse_args(arguments)
@@ -88,6 +90,12 @@ def main(arguments: list[str] | None = None) -> int:
             results["neighbours"] = found
             bench_neighbours.print_result(found)
             passed = passed and bench_neighbours.verdict(found)[0]
+        if BOXES in options.only:
+            print("boxes", flush=True)
+            results["boxes"] = bench_detection.measure(
+                settings["rounds"], settings["block_seconds"], OUTPUT
+            )
+            bench_detection.print_result(results["boxes"])
         if not options.skip_inference:
             results["inference"] = measure_inference(artifact_directory(), pictures, settings)
             print_inference(results["inference"])
@@ -103,8 +111,8 @@ def names(text: str) -> list[str]:
     """Returns the names of what to measure, which are separated by commas."""
     found = text.split(",")
     for name in found:
-        if name not in (*WORKLOADS, NEIGHBOURS):
-            known = [*WORKLOADS, NEIGHBOURS]
+        known = [*WORKLOADS, NEIGHBOURS, BOXES]
+        if name not in known:
             raise argparse.ArgumentTypeError(f"got {name!r}, expected some of {known}")
     return found
 

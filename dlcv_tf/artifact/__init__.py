@@ -2,7 +2,16 @@
 
 import importlib
 
-_MODULES = ("manifest", "pictures", "runners", "tfs_messages")
+_MODULES = (
+    "answers",
+    "decoding",
+    "detections",
+    "manifest",
+    "masks",
+    "pictures",
+    "runners",
+    "tfs_messages",
+)
 
 
 def __getattr__(name: str):

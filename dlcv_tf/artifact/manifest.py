@@ -32,7 +32,10 @@ class Manifest:
             a name to `{"dtype": ..., "shape": [...]}` and a size that may vary is None.
         preprocessing: `size` (height, width), `channels`, per channel `mean` and `std` in [0, 255],
             and `how`; what is not "channel" has a mean image, perhaps a matrix, among the weights.
-        formats: format name to its path, runtime, worst error, accuracy, bytes and latency.
+        formats: format name to its path, runtime, worst error, accuracy (or what the task's main
+            metric is), bytes and latency; `image_size` where it takes no other, and `decode` where
+            it answers raw outputs: what `decoding.decode` does with them.
+        left_out: format name to the reason why the artifact has it not.
         recipe: what it was trained with.
         data: what it was trained on.
         metrics: the task's metrics on its test pictures.
@@ -51,12 +54,19 @@ class Manifest:
     signatures: dict[str, dict]
     preprocessing: dict
     formats: dict[str, dict]
+    left_out: dict[str, str] = dataclasses.field(default_factory=dict)
     recipe: dict = dataclasses.field(default_factory=dict)
     data: dict = dataclasses.field(default_factory=dict)
     metrics: dict = dataclasses.field(default_factory=dict)
     certified_on: dict = dataclasses.field(default_factory=dict)
     licences: dict = dataclasses.field(default_factory=dict)
     files: dict[str, dict] = dataclasses.field(default_factory=dict)
+
+    @property
+    def main_metric(self) -> str:
+        """The name of the metric that every format is certified by, `"accuracy"` of classifiers."""
+        keys = [key for entry in self.formats.values() for key in entry if key.endswith("_bound")]
+        return keys[0].removesuffix("_bound") if keys else "accuracy"
 
     @classmethod
     def load(cls, directory: str | os.PathLike) -> "Manifest":

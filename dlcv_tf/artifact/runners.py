@@ -10,7 +10,7 @@ import threading
 
 import numpy as np
 
-from dlcv_tf.artifact import pictures
+from dlcv_tf.artifact import decoding, pictures
 from dlcv_tf.artifact.manifest import ArtifactError, Manifest
 from dlcv_tf.errors import InputError, unknown
 
@@ -26,8 +26,8 @@ _ONNX_TYPES = {
 
 def load(
     directory: str | os.PathLike, format: str = "onnx", threads: int | None = None
-) -> "OnnxRunner | LiteRTRunner":
-    """Returns the runner of one format of an artifact.
+) -> "OnnxRunner | LiteRTRunner | DecodingRunner":
+    """Returns the runner of one format of an artifact; all of them answer alike.
 
     Args:
         directory: the artifact, `.../NAME/VERSION`; call `manifest.verify` first where its files
@@ -39,7 +39,12 @@ def load(
         InputError: for a format that the artifact does not have, or that only TensorFlow runs.
         ArtifactError: for a directory that is no artifact.
     """
-    formats = Manifest.load(directory).formats
+    manifest = Manifest.load(directory)
+    formats = manifest.formats
+    if format in manifest.left_out:
+        raise InputError(
+            f"{directory} has no {format}: {manifest.left_out[format]}; it has {', '.join(formats)}"
+        )
     if format not in formats:
         raise unknown("format", format, formats)
     entry = formats[format]
@@ -47,7 +52,8 @@ def load(
     if path.suffix == ".onnx":
         return OnnxRunner(path, threads)
     if path.suffix == ".tflite":
-        return LiteRTRunner(path, threads, entry.get("image_size"))
+        runner = LiteRTRunner(path, threads, entry.get("image_size"))
+        return DecodingRunner(runner, entry["decode"]) if "decode" in entry else runner
     raise InputError(
         f"got format {format!r}, which TensorFlow runs, expected onnx, tflite or tflite_int8"
     )
@@ -143,6 +149,27 @@ class LiteRTRunner:
         _check_input(images, self)
         with self._lock:
             return self._run(**{self.input_name: images})
+
+
+class DecodingRunner:
+    """Runs a file of raw outputs and decodes them, so that it answers as the other formats do.
+
+    Args:
+        raw: runner of the file.
+        facts: the manifest's `decode`, see `decoding.decode`.
+    """
+
+    def __init__(self, raw: LiteRTRunner, facts: dict):
+        self.raw = raw
+        self.facts = facts
+        self.input_name = raw.input_name
+        self.input_dtype = raw.input_dtype
+        self.input_shape = raw.input_shape
+
+    def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Answers pictures of any size; places are in their pixels."""
+        images = np.asarray(images)
+        return decoding.decode(self.raw(images), self.facts, images.shape[1:3])
 
 
 class _WithoutSignature:

@@ -1,6 +1,7 @@
-"""`dlcv evaluate`: loss and metrics of a run, or the accuracy of an artifact's format."""
+"""`dlcv evaluate`: loss and metrics of a run, or the metrics of an artifact's format."""
 
 import argparse
+import types
 
 from dlcv_tf import errors
 from dlcv_tf.cli import console, targets
@@ -44,15 +45,23 @@ def _run_metrics(options: argparse.Namespace) -> dict:
         recipe = recipe.replace(data=options.data)
     dataset, info = recipe.load(options.split or recipe.test_split, download=options.download)
     _check_labels(info, task.labels)
-    metrics = task.evaluate(data.evaluation_batches(dataset), return_dict=True, verbose=0)
+    batches = data.evaluation_batches(dataset, **_batch_size(recipe))
+    metrics = task.evaluate(batches, return_dict=True, verbose=0)
+    if task.targets != "labels":
+        metrics |= task.measure(batches)
     return {"data": f"{info.name} {info.split}", "pictures": info.num_examples} | {
         name: float(value) for name, value in metrics.items()
     }
 
 
+def _batch_size(recipe) -> dict[str, int]:
+    """Returns the recipe's batch size for the larger pictures of detection and the like."""
+    return {} if recipe.targets == "labels" else {"batch_size": recipe.batch_size}
+
+
 def _artifact_metrics(options: argparse.Namespace) -> dict:
-    """Returns the accuracy of one format of an artifact, run by its own runtime."""
-    from dlcv_tf import data
+    """Returns the metrics of one format of an artifact, run by its own runtime."""
+    from dlcv_tf import data, tasks
     from dlcv_tf.artifact import manifest
     from dlcv_tf.export import parity
 
@@ -63,6 +72,8 @@ def _artifact_metrics(options: argparse.Namespace) -> dict:
     name = options.data or facts.recipe.get("data")
     if not name:
         raise errors.InputError(f"{directory} does not say what it was trained on: add --data NAME")
+    task = getattr(tasks, facts.task, tasks.Classifier)  # an ensemble answers as a classifier
+    is_class = task.targets == "labels"
     size = tuple(facts.preprocessing["size"])
     dataset, info = data.load(
         name,
@@ -70,24 +81,34 @@ def _artifact_metrics(options: argparse.Namespace) -> dict:
         image_size=size,
         channels=facts.preprocessing["channels"],
         download=options.download,
+        **({} if is_class else {"targets": task.targets}),
     )
     _check_labels(info, facts.labels)
-    run_format = parity.runner(directory, options.format, size)
+    entry = facts.formats[options.format]
+    run_format = parity.runner(directory, options.format, size, entry.get("decode"))
+    # The metric reads the labels alone: no network is needed.
+    metric = None if is_class else task.new_metric(types.SimpleNamespace(labels=facts.labels))
     right = 0
-    for images, labels in dataset.batch(parity.BATCH).as_numpy_iterator():
-        right += int((run_format(images)["classes"][:, 0] == labels).sum())
+    for images, truth in dataset.batch(parity.BATCH).as_numpy_iterator():
+        answers = run_format(images)
+        if is_class:
+            right += int((answers["classes"][:, 0] == truth).sum())
+        else:
+            metric.update_state(truth, answers)
+    measured = {"accuracy": right / info.num_examples} if is_class else metric.result()
     return {
         "data": f"{info.name} {info.split}",
         "pictures": info.num_examples,
         "format": options.format,
-        "accuracy": right / info.num_examples,
+        **{key: float(value) for key, value in measured.items()},
     }
 
 
 def _check_labels(info, labels: list[str]) -> None:
     """Raises an InputError unless a class number means the same in the data and in the model."""
-    if list(info.labels) != list(labels):
+    known = info.joint_names if info.targets == "joints" else info.labels
+    if list(known) != list(labels):
         raise errors.InputError(
-            f"got the classes {', '.join(info.labels)} in {info.name}, expected those of the model "
+            f"got the classes {', '.join(known)} in {info.name}, expected those of the model "
             f"in their order: {', '.join(labels)}"
         )

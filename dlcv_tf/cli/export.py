@@ -25,7 +25,8 @@ def run(options: argparse.Namespace) -> int:
     directory = export_run(options.run, name=options.name, root=options.models)
     manifest = Manifest.load(directory)
     if options.json:
-        console.print_json({"artifact": str(directory), "formats": manifest.formats})
+        left_out = {"left_out": manifest.left_out} if manifest.left_out else {}
+        console.print_json({"artifact": str(directory), "formats": manifest.formats} | left_out)
         return 0
     tables.print_formats(manifest)
     print(f"exported to {directory}\nnext: dlcv serve --models {options.models}")

@@ -22,6 +22,7 @@ VERBS = {
     "predict": "pictures in, answers out",
     "lab": "try one claim of the course: numbers and figure",
     "summary": "shapes, parameters, work, memory and receptive fields of a model",
+    "data": "what is wrong with your pictures, boxes or masks, before a training",
     "check": "the nine-step training recipe, before a recipe or model is trained",
     "export": "a run to SavedModel, ONNX and TensorFlow Lite, certified format by format",
     "benchmark": "time every format of an artifact on this machine",

@@ -11,6 +11,11 @@ DATASETS = {
     "fashion_mnist": "28x28 grey pictures of clothes, ten classes (TensorFlow Datasets)",
     "cifar10": "60,000 32x32 RGB pictures, ten classes (TensorFlow Datasets)",
     "folder:PATH": "your own pictures, one folder per class, with or without train/val/test",
+    "voc:PATH": "your own pictures with boxes in XML files, as PASCAL VOC",
+    "coco:PATH": "your own pictures with boxes, masks or keypoints in JSON files, as COCO",
+    "yolo:PATH": "your own pictures with boxes or polygons in text files, as YOLO",
+    "masks:PATH": "your own pictures with a class for each pixel, as CamVid",
+    "joints:PATH": "your own pictures of one person each with joints.npz, as Leeds Sports Pose",
 }
 
 _MEMBERS = {
@@ -27,17 +32,28 @@ _MEMBERS = {
     "drift": "statistics",
 }
 _MODULES = (
+    "annotated",
+    "annotations",
     "augment",
+    "coco",
     "digits",
     "folder",
     "info",
+    "joints",
+    "masks",
+    "moves",
     "partition",
     "pipeline",
     "preprocess",
+    "proposals",
+    "scenes",
     "sets",
     "shapes",
     "statistics",
+    "targets",
     "toys",
+    "voc",
+    "yolo",
 )
 
 

@@ -80,7 +80,7 @@ def listing(root: str | pathlib.Path, split: str) -> Listing:
             )
     else:
         labels = tuple(folder.name for folder in _folders(root))
-        members = {folder.name: _part(_files(folder), split) for folder in _folders(root)}
+        members = {folder.name: part(_files(folder), split) for folder in _folders(root)}
     if len(labels) < 2:
         raise InputError(
             f"found {len(labels)} class folder(s) in {root}, expected two or more: "
@@ -113,8 +113,8 @@ def _in_words(root: pathlib.Path, labels: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(word if count[word] == 1 else f"{word} ({label})" for label, word in pairs)
 
 
-def _part(files: list[pathlib.Path], split: str) -> list[pathlib.Path]:
-    """Returns the split's part of one class."""
+def part(files: list[pathlib.Path], split: str) -> list[pathlib.Path]:
+    """Returns the part of files that a split gets by a hash of their names, 80/10/10."""
     ranked = sorted(files, key=lambda path: hashlib.sha256(path.name.encode()).digest())
     held_out = max(1, round(len(ranked) * HELD_OUT)) if len(ranked) >= 3 else 0
     parts = {

@@ -13,7 +13,9 @@ class Info:
         labels: class names, in the order of the label numbers.
         num_examples: examples in this split.
         image_shape: static (height, width, channels) of every picture.
-        skipped: files that were left out, each with the reason.
+        skipped: files, or objects, that were left out or changed, each with the reason.
+        targets: what stands beside each picture, as given to `data.load`.
+        joint_names: names of the joints, in their order; empty where there are none.
     """
 
     name: str
@@ -22,6 +24,8 @@ class Info:
     num_examples: int
     image_shape: tuple[int, int, int]
     skipped: tuple[str, ...] = ()
+    targets: str = "labels"
+    joint_names: tuple[str, ...] = ()
 
     @property
     def num_classes(self) -> int:

@@ -5,7 +5,7 @@ import dataclasses
 import tensorflow as tf
 
 from dlcv_tf.data import augment as augmentation
-from dlcv_tf.errors import InputError, unknown
+from dlcv_tf.errors import InputError
 
 SHUFFLE_BYTES = 2**30  # a shuffle buffer holds at most a gigabyte of pictures
 
@@ -19,11 +19,13 @@ class TrainingBatches:
     The last, incomplete batch of an epoch is dropped: every step has one shape, and one graph.
 
     Args:
-        dataset: examples, `(image uint8 (height, width, channels), label)`, unbatched.
+        dataset: examples, `(image uint8 (height, width, channels), targets)`, unbatched; targets of
+            any kind in `targets.KINDS`, which move with what is in the pictures.
         num_examples: how many there are.
         batch_size: pictures in a batch; a smaller data set gives one batch of all.
         seed: of the order and of the augmentation.
         augmentations: names from `augment.AUGMENTATIONS`.
+        joint_names: `Info.joint_names`, for augmentations that mirror joints.
     """
 
     dataset: tf.data.Dataset
@@ -31,6 +33,7 @@ class TrainingBatches:
     batch_size: int
     seed: int = 0
     augmentations: tuple[str, ...] = ()
+    joint_names: tuple[str, ...] = ()
 
     def __post_init__(self):
         if self.num_examples < 1 or self.batch_size < 1:
@@ -38,9 +41,8 @@ class TrainingBatches:
                 f"got {self.num_examples} examples in batches of {self.batch_size}, "
                 "expected at least one of each: is the data set empty?"
             )
-        for name in self.augmentations:  # here, since an error inside tf.data is hard to read
-            if name not in augmentation.AUGMENTATIONS:
-                raise unknown("augmentation", name, augmentation.AUGMENTATIONS)
+        # Here, since an error inside tf.data is hard to read.
+        augmentation.check(self.augmentations, self.dataset.element_spec[1], self.joint_names)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -56,11 +58,16 @@ class TrainingBatches:
             start_step: first step within that epoch, from 0.
 
         Returns:
-            Dataset of `(images uint8 (batch, height, width, channels), labels (batch,))`.
+            Dataset of `(images uint8 (batch, height, width, channels), targets)`, batched.
         """
         batch_size = min(self.batch_size, self.num_examples)
-        image_shape = self.dataset.element_spec[0].shape
-        buffer = max(1, min(self.num_examples, SHUFFLE_BYTES // image_shape.num_elements()))
+        image_spec, target_spec = self.dataset.element_spec
+        placed = isinstance(target_spec, dict) or target_spec.shape.rank == 2
+        size = image_spec.shape.num_elements()
+        if placed:  # masks may be larger than their picture
+            specs = tf.nest.flatten(target_spec)
+            size += sum(spec.shape.num_elements() * spec.dtype.size for spec in specs)
+        buffer = max(1, min(self.num_examples, SHUFFLE_BYTES // size))
 
         def epoch_batches(epoch):
             # Inside this traced function set_seed concerns its graph only: the order then follows
@@ -75,9 +82,12 @@ class TrainingBatches:
                 lambda step, example: (epoch * self.steps_per_epoch + step, *example)
             )
 
-        def augmented(step, images, labels):
+        def augmented(step, images, targets):
             seed = tf.stack([tf.constant(self.seed, tf.int64), step])
-            return augmentation.augment(images, seed, self.augmentations), labels
+            if not placed:
+                return augmentation.augment(images, seed, self.augmentations), targets
+            names = (self.augmentations, self.joint_names)
+            return augmentation.augment_with_targets(images, targets, seed, *names)
 
         steps = tf.data.Dataset.range(start_epoch, epochs).flat_map(epoch_batches)
         return steps.map(augmented, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)

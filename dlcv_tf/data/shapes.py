@@ -49,6 +49,19 @@ def draw(label: int, random: np.random.Generator, size: int = SIZE) -> np.ndarra
     Returns:
         (size, size, 3) uint8 picture.
     """
+    return draw_with_box(label, random, size)[0]
+
+
+def draw_with_box(
+    label: int, random: np.random.Generator, size: int = SIZE
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draws the picture of `draw`; returns it, and the (4,) float32 box around its shape.
+
+    Args:
+        label: as for `draw`, and so the others.
+        random: as for `draw`.
+        size: as for `draw`.
+    """
     background, colour = _two_colours(random)
     canvas = Image.new("L", (size * OVERSAMPLING,) * 2)
     radius = random.uniform(0.18, 0.4)
@@ -64,7 +77,9 @@ def draw(label: int, random: np.random.Generator, size: int = SIZE) -> np.ndarra
     gradient = slope[0] * ramp[:, None, None] + slope[1] * ramp[None, :, None]
     noise = random.normal(0, 8, (size, size, 3))
     picture = background * (1 - mask) + colour * mask + gradient + noise
-    return np.clip(np.round(picture), 0, 255).astype(np.uint8)
+    columns, rows = (np.flatnonzero((mask[..., 0] > 0.5).any(axis=axis)) for axis in (0, 1))
+    box = np.array((columns[0], rows[0], columns[-1] + 1, rows[-1] + 1), np.float32)
+    return np.clip(np.round(picture), 0, 255).astype(np.uint8), box
 
 
 def _two_colours(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -84,7 +99,27 @@ def arrays(split: str) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         (n, 64, 64, 3) uint8 pictures and (n,) int64 labels, classes equally frequent.
     """
+    return arrays_with_boxes(split)[:2]
+
+
+def arrays_with_boxes(split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns what `arrays` does, and the (n, 4) float32 boxes around the shapes.
+
+    Args:
+        split: as for `arrays`.
+    """
     random = np.random.default_rng(SEEDS[split])
     labels = random.permutation(np.arange(COUNTS[split]) % len(LABELS))
-    images = np.stack([draw(label, random) for label in labels])
-    return images, labels.astype(np.int64)
+    images, boxes = zip(*(draw_with_box(label, random) for label in labels), strict=True)
+    return np.stack(images), labels.astype(np.int64), np.stack(boxes)
+
+
+def captions(split: str) -> tuple[str, ...]:
+    """Returns what the pictures of `load("shapes", split, targets="boxes")` show, in words.
+
+    Args:
+        split: as for `scenes.scenes`.
+    """
+    from dlcv_tf.data import scenes  # which draws with the outlines of this file
+
+    return tuple(scenes.caption(scene) for scene in scenes.scenes(split))

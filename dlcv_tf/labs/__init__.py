@@ -12,6 +12,7 @@ from dlcv_tf.labs import (
     batch_norm,
     by_hand,
     convolution,
+    detection,
     ensembles,
     graphs,
     initialization,
@@ -23,8 +24,10 @@ from dlcv_tf.labs import (
     pipelines,
     pixel_distance,
     preprocessing,
+    regions,
     relu_speed,
     search,
+    segmentation,
     software,
 )
 from dlcv_tf.labs.lab import Finding as Finding
@@ -50,6 +53,9 @@ CHAPTERS = (
     software,
     graphs,
     pipelines,
+    segmentation,
+    regions,
+    detection,
 )
 LABS = {lab.__name__: lab for chapter in CHAPTERS for lab in chapter.LABS}
 

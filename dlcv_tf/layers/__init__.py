@@ -20,3 +20,15 @@ from dlcv_tf.layers.neighbours import NeighbourVotes as NeighbourVotes
 from dlcv_tf.layers.pooling import AveragePool as AveragePool
 from dlcv_tf.layers.pooling import MaxPool as MaxPool
 from dlcv_tf.layers.pooling import SoftPool as SoftPool
+from dlcv_tf.layers.proposals import Proposals as Proposals
+from dlcv_tf.layers.regions import EachRegion as EachRegion
+from dlcv_tf.layers.regions import Resize as Resize
+from dlcv_tf.layers.regions import WarpRegions as WarpRegions
+from dlcv_tf.layers.regions import WindowBoxes as WindowBoxes
+from dlcv_tf.layers.roi import RoIAlign as RoIAlign
+from dlcv_tf.layers.roi import RoIPool as RoIPool
+from dlcv_tf.layers.unpooling import BedOfNails as BedOfNails
+from dlcv_tf.layers.unpooling import BilinearKernel as BilinearKernel
+from dlcv_tf.layers.unpooling import MaxPoolWithSwitches as MaxPoolWithSwitches
+from dlcv_tf.layers.unpooling import MaxUnpool as MaxUnpool
+from dlcv_tf.layers.unpooling import NearestUnpool as NearestUnpool

@@ -30,7 +30,7 @@ def resize_weights(in_size, out_size, dtype=tf.float32) -> tf.Tensor:
     return weights / tf.reduce_sum(weights, axis=1, keepdims=True)
 
 
-def resize(images: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+def resize(images: tf.Tensor, size) -> tf.Tensor:
     """Resizes pictures with antialiased bilinear weights, as two matrix products.
 
     The same result as `tf.image.resize(antialias=True)`, whose op neither ONNX nor TensorFlow Lite
@@ -38,14 +38,15 @@ def resize(images: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
 
     Args:
         images: (batch, height, width, channels) pictures, any numeric type.
-        size: output (height, width).
+        size: output (height, width): ints, or int32 scalar tensors.
 
     Returns:
         (batch, *size, channels) float32 pictures (float64 for float64 input).
     """
     dtype = images.dtype if images.dtype == tf.float64 else tf.float32
     images = tf.cast(images, dtype)
-    if tuple(images.shape[1:3]) == tuple(size):
+    is_known = not any(tf.is_tensor(side) for side in size)
+    if is_known and tuple(images.shape[1:3]) == tuple(size):
         return images
     shape = tf.shape(images)
     batch, height, width, channels = (

@@ -7,6 +7,7 @@ _MODULES = (
     "circuits",
     "confusion",
     "curves",
+    "detections",
     "pictures",
     "planes",
     "report",

@@ -214,10 +214,11 @@ class Recipe:
         for name in self.network_options:
             if name not in known:
                 raise unknown(f"option of the network {self.network}", name, known)
+        names = info.joint_names if self.targets == "joints" else info.labels
         preprocess = self._preprocess(info)
         input_shape = preprocess.compute_output_shape((None, *info.image_shape))[1:]
         try:
-            network = builder(input_shape, info.num_classes, **self.network_options)
+            network = builder(input_shape, len(names), **self.network_options)
         except ValueError as error:
             if len(input_shape) == 3:
                 raise
@@ -226,7 +227,7 @@ class Recipe:
                 f"{self.network}, which takes pictures: use zca, or a fully connected network"
             ) from error
         return getattr(tasks, self.task_class)(
-            network, preprocess, info.labels, **self._task_options(), name=self.name
+            network, preprocess, names, **self._task_options(), name=self.name
         )
 
     def _task_options(self) -> dict:

@@ -122,21 +122,14 @@ def run(
     train_set, validation_set, test_set = (dataset.take(most) for dataset, _ in loaded)
     num_examples, _, num_tested = (min(facts.num_examples, most) for _, facts in loaded)
     info = loaded[0][1]
-    batches = data.TrainingBatches(
-        train_set, num_examples, recipe.batch_size, recipe.seed, recipe.augmentations
-    )
+    order = (recipe.batch_size, recipe.seed, recipe.augmentations, info.joint_names)
+    batches = data.TrainingBatches(train_set, num_examples, *order)
     with train.scope():
         task = recipe.task(info)
         recipe.initialize(task, train_set)
         recipe.compile(task, batches.steps_per_epoch)
     checkpoint = directory / "checkpoint.npz"
-    callbacks = []
-    if train.is_chief():
-        directory.mkdir(parents=True, exist_ok=True)
-        callbacks = [keras.callbacks.TensorBoard(directory / "tensorboard", write_graph=False)]
-    if train.is_chief() and not resume:  # a run keeps its recipe, also on a full disk
-        (directory / "recipe.json").write_text(json.dumps(dataclasses.asdict(recipe), indent=1))
-        tuning.write_choice(choice, directory / "variant.json")
+    callbacks = _begin(recipe, choice, directory, resume) if train.is_chief() else []
     evaluated = {} if recipe.targets == "labels" else {"batch_size": recipe.batch_size}
     history = train.train(
         task,
@@ -161,6 +154,16 @@ def run(
         metrics["seconds"] = round(train.read_progress(checkpoint).seconds, 1)
         _keep(directory, task, history, metrics)
     return distribute.from_chief(metrics)  # so that no worker ends before all is written
+
+
+def _begin(recipe: Recipe, choice: tuning.Choice, directory: pathlib.Path, resume: bool) -> list:
+    """Writes what a run keeps from its beginning; returns the callbacks that write there."""
+    directory.mkdir(parents=True, exist_ok=True)
+    callbacks = [keras.callbacks.TensorBoard(directory / "tensorboard", write_graph=False)]
+    if not resume:  # a run keeps its recipe, also on a full disk
+        (directory / "recipe.json").write_text(json.dumps(dataclasses.asdict(recipe), indent=1))
+        tuning.write_choice(choice, directory / "variant.json")
+    return callbacks
 
 
 def _test(task: keras.Model, batches: tf.data.Dataset) -> dict[str, float]:

@@ -5,7 +5,7 @@ import pathlib
 
 import numpy as np
 
-from dlcv_tf.artifact import manifest, pictures, runners
+from dlcv_tf.artifact import answers, manifest, pictures, runners
 from dlcv_tf.serve.errors import invalid
 
 DEFAULT_SIGNATURE = "serving_default"
@@ -16,7 +16,8 @@ class Model:
     """An artifact, verified and loaded, run by ONNX Runtime.
 
     `serving_default` takes pixels (`images`); `image_bytes` takes encoded pictures, decodes them by
-    `artifact.pictures`, runs the same network, and adds the names of the classes.
+    `artifact.pictures`, runs the same network, and adds the names of the classes; a class map it
+    answers as a PNG file (`class_map_bytes`).
 
     Args:
         name: the name it is served under.
@@ -70,8 +71,7 @@ class Model:
         else:
             outputs = self._run(inputs["images"])
         if "labels" in expected["outputs"]:
-            names = np.array(self.manifest.labels, dtype=object)
-            outputs["labels"] = names[outputs["classes"]]
+            outputs["labels"] = answers.labels_of(outputs, self.manifest.labels)
         return {name: outputs[name] for name in expected["outputs"]}
 
     def _answer_pictures(self, files: np.ndarray) -> dict[str, np.ndarray]:
@@ -94,10 +94,14 @@ class Model:
             by_size.setdefault(image.shape, []).append(index)
         # Pictures of one size run as one batch; the network itself resizes them, exactly as it does
         # for pixel values.
-        answers = [self._run(np.stack([images[i] for i in group])) for group in by_size.values()]
+        groups = [self._run(np.stack([images[i] for i in group])) for group in by_size.values()]
+        for group in groups:
+            if "class_map" in group:  # of the picture's own size: no array holds those of all
+                files = [answers.png(one) for one in group.pop("class_map")]
+                group["class_map_bytes"] = np.array(files, dtype=object)
         order = np.argsort(np.concatenate(list(by_size.values())))
         return {
-            name: np.concatenate([answer[name] for answer in answers])[order] for name in answers[0]
+            name: np.concatenate([group[name] for group in groups])[order] for name in groups[0]
         }
 
 

@@ -64,8 +64,10 @@ class PictureTask(keras.Model):
             images: the pictures.
             image_size: as for `decode`; that of the pictures by default.
         """
-        size = tf.shape(images)[1:3] if image_size is None else image_size
-        return self.decode(self(images, training=False), size)
+        outputs = self(images, training=False)
+        with tf.name_scope("decode"):  # so that `dlcv benchmark` can tell its share of the time
+            size = tf.shape(images)[1:3] if image_size is None else image_size
+            return self.decode(outputs, size)
 
     def answer_signature(self) -> dict[str, dict]:
         """Returns name to `{"dtype": ..., "shape": [...]}` of all answers; None is any size."""
@@ -85,7 +87,8 @@ class PictureTask(keras.Model):
     def new_metric(self):
         """Returns a `metrics` object for answers: `update_state(targets, answers)`, `result()`.
 
-        The result is a dict of floats, `main_metric` among them.
+        The result is a dict of floats, `main_metric` among them. Of the task only `labels` may be
+        read: `dlcv evaluate` asks for the metric of an artifact, which has nothing else.
         """
         raise NotImplementedError
 

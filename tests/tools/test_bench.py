@@ -301,3 +301,15 @@ def test_neighbours_are_compared_with_those_of_scikit_learn(tool, tmp_path, caps
     bench_neighbours.print_result(result)
     assert "The 10 nearest of 200 points of 3,072 numbers" in capsys.readouterr().out
     assert tool("bench").names("mlp,neighbours") == ["mlp", "neighbours"]
+
+
+def test_boxes_are_compared_with_those_of_tf_image(tool, tmp_path, capsys, monkeypatch):
+    bench_detection = tool("bench_detection")
+    monkeypatch.setattr(bench_detection, "TASKS", {"nms_100": "few boxes"})  # the others are slow
+    result = bench_detection.measure(rounds=2, seconds=0, logs=tmp_path)["nms_100"]
+    assert result["milliseconds"].keys() == result["ratios"].keys() == {"greedy", "image", "padded"}
+    assert all(len(times) == 2 and min(times) > 0 for times in result["milliseconds"].values())
+    assert result["ratios"]["greedy"] == 1
+    bench_detection.print_result({"nms_100": result})
+    assert "tf.image.non_max_suppression" in capsys.readouterr().out
+    assert tool("bench").names("boxes") == ["boxes"]

@@ -25,7 +25,12 @@ BATCH_NORM_EPSILON = 1e-5
 
 
 def large_resnet(
-    input_shape: tuple[int, int, int], num_classes: int, *, depth: int, width: int = 64
+    input_shape: tuple[int, int, int],
+    num_classes: int,
+    *,
+    depth: int,
+    width: int = 64,
+    output_stride: int = 32,
 ) -> keras.Model:
     """Builds the ImageNet form: 7x7/2 stem, 3x3/2 max pool, four stages, projection shortcuts.
 
@@ -34,6 +39,8 @@ def large_resnet(
         num_classes: number of scores.
         depth: 18, 34, 50, 101 or 152.
         width: filters of the first stage; each later stage doubles them.
+        output_stride: pixels of the picture between those of `c5`: 32, or 16 or 8, where the last
+            one or two stages are dilated in the place of their strides, so that they see as far.
 
     Returns:
         Model from (batch, height, width, channels) to `{"logits": (batch, num_classes)}`.
@@ -46,15 +53,20 @@ def large_resnet(
     x = layers.ReLU(name="stem_relu")(x)
     x = layers.ZeroPadding2D(1, name="pool_pad")(x)  # ReLU output: zero is its minimum
     x = layers.MaxPooling2D(3, strides=2, name="pool")(x)
+    dilation = 1
     for stage, count in enumerate(blocks):
+        strided = stage > 0 and 2 ** (stage + 2) <= output_stride
+        dilated = stage > 0 and not strided
         for block in range(count):
             x = _residual(
                 x,
                 width * 2**stage,
-                stride=2 if stage > 0 and block == 0 else 1,
+                stride=2 if strided and block == 0 else 1,
+                dilation=2 * dilation if dilated and block > 0 else dilation,
                 bottleneck=bottleneck,
                 name=f"stage{stage + 2}_block{block + 1}",
             )
+        dilation *= 2 if dilated else 1
         x = layers.Identity(name=f"c{stage + 2}")(x)
     return _head(images, x, num_classes, name=f"resnet{depth}")
 
@@ -95,7 +107,14 @@ def _head(images, x, num_classes: int, name: str) -> keras.Model:
 
 
 def _residual(
-    x, filters: int, *, stride: int, name: str, bottleneck: bool = False, projection: bool = True
+    x,
+    filters: int,
+    *,
+    stride: int,
+    name: str,
+    bottleneck: bool = False,
+    projection: bool = True,
+    dilation: int = 1,
 ):
     """Adds a residual block: x + F(x), F of two 3x3 or 1x1-3x3-1x1 convolutions."""
     out_filters = filters * 4 if bottleneck else filters
@@ -107,13 +126,13 @@ def _residual(
             shortcut = _padded_shortcut(x, out_filters, stride, name=f"{name}_subsample")
     if bottleneck:
         x = layers.ReLU(name=f"{name}_relu1")(_conv_norm(x, filters, 1, name=f"{name}_conv1"))
-        x = _conv_norm(x, filters, 3, stride=stride, name=f"{name}_conv2")
+        x = _conv_norm(x, filters, 3, stride=stride, dilation=dilation, name=f"{name}_conv2")
         x = layers.ReLU(name=f"{name}_relu2")(x)
         x = _conv_norm(x, out_filters, 1, name=f"{name}_conv3")
     else:
-        x = _conv_norm(x, filters, 3, stride=stride, name=f"{name}_conv1")
+        x = _conv_norm(x, filters, 3, stride=stride, dilation=dilation, name=f"{name}_conv1")
         x = layers.ReLU(name=f"{name}_relu1")(x)
-        x = _conv_norm(x, filters, 3, name=f"{name}_conv2")
+        x = _conv_norm(x, filters, 3, dilation=dilation, name=f"{name}_conv2")
     x = layers.Add(name=f"{name}_add")([x, shortcut])
     return layers.ReLU(name=f"{name}_relu")(x)
 
@@ -127,7 +146,9 @@ def _padded_shortcut(x, filters: int, stride: int, name: str):
     return ops.pad(x, ((0, 0), (0, 0), (0, 0), (missing // 2, missing - missing // 2)))
 
 
-def _conv_norm(x, filters: int, size: int, *, name: str, stride: int = 1, padding: str = "same"):
+def _conv_norm(
+    x, filters: int, size: int, *, name: str, stride: int = 1, padding: str = "same", dilation=1
+):
     """Adds a bias-free convolution, He initialised, and batch normalisation."""
     if stride != 1 and size > 1 and padding == "same":
         x = layers.ZeroPadding2D(size // 2, name=f"{name}_pad")(x)
@@ -137,6 +158,7 @@ def _conv_norm(x, filters: int, size: int, *, name: str, stride: int = 1, paddin
         size,
         strides=stride,
         padding=padding,
+        dilation_rate=dilation,
         use_bias=False,
         kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out"),
         name=name,

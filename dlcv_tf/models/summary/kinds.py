@@ -38,6 +38,7 @@ GLOBAL = (
     *(layers.GlobalMaxPooling1D, layers.GlobalMaxPooling2D, layers.GlobalMaxPooling3D),
     *(layers.GlobalAveragePooling1D, layers.GlobalAveragePooling2D, layers.GlobalAveragePooling3D),
     *(layers.Reshape, layers.RNN, layers.Bidirectional, layers.MultiHeadAttention),
+    *(own.Resize, own.WindowBoxes),
 )
 # Layers that keep the places apart: each output sees what the input at its place does.
 POINTWISE = (

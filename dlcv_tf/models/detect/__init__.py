@@ -1,0 +1,1 @@
+"""Networks that say where things are, as boxes and masks."""

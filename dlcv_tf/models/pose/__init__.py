@@ -1,0 +1,1 @@
+"""Networks that say where a thing or its joints are."""

@@ -1,0 +1,89 @@
+"""Recipes of pose estimators. Each docstring's first line is what `dlcv list recipes` shows."""
+
+from dlcv_tf.recipes.recipe import Recipe
+
+# What the recipes on the drawn figures share.
+SHAPES = {
+    "data": "shapes",
+    "task_class": "PoseEstimator",
+    "batch_size": 32,
+    "optimizer": "adam",
+    "learning_rate": 3e-3,
+    "weight_decay": 0.01,
+    "clip_norm": 5.0,
+    "augmentations": ("flip", "scale"),
+}
+# What the recipes on Leeds Sports Pose share: 1,200 person crops, stretched to squares. There is no
+# validation split: the curve of the test split is for looking at, nothing is chosen by it.
+LSPET = {
+    "data": "",
+    "task_class": "PoseEstimator",
+    "image_size": (128, 128),
+    "mean": (110.0,),
+    "std": (60.0,),
+    "validation_split": "test",
+    "batch_size": 16,
+    "optimizer": "adam",
+    "learning_rate": 2e-3,
+    "weight_decay": 0.01,
+    "clip_norm": 5.0,
+    "augmentations": ("flip", "scale", "shift", "colour", "rotate"),
+}
+LSPET_WIDTHS = (16, 32, 64, 96, 96)
+
+
+def shapes_pose() -> Recipe:
+    """Heatmaps of 14 joints of drawn stick figures, by a small hourglass.
+
+    Command: `dlcv train shapes_pose`.
+    """
+    return Recipe(
+        name="shapes_pose",
+        network="joint_heatmaps",
+        network_options={"widths": (16, 32, 48, 64), "stride": 2},
+        epochs=12,
+        **SHAPES,
+    )
+
+
+def shapes_pose_regression() -> Recipe:
+    """Coordinates of 14 joints of drawn stick figures, 14x2 numbers.
+
+    Command: `dlcv train shapes_pose_regression`.
+    """
+    return Recipe(
+        name="shapes_pose_regression",
+        network="joint_regression",
+        network_options={"widths": (16, 32, 48, 64)},
+        epochs=30,
+        **SHAPES,
+    )
+
+
+def lspet_heatmaps() -> Recipe:
+    """Heatmaps of 14 joints on crops of Leeds Sports Pose, by a small hourglass.
+
+    Command: `dlcv train lspet_heatmaps data=joints:PATH`.
+    """
+    return Recipe(
+        name="lspet_heatmaps",
+        network="joint_heatmaps",
+        network_options={"widths": LSPET_WIDTHS, "stride": 4},
+        epochs=130,
+        **LSPET,
+    )
+
+
+def lspet_regression() -> Recipe:
+    """Coordinates of 14 joints on crops of Leeds Sports Pose, 14x2 numbers.
+
+    Command: `dlcv train lspet_regression data=joints:PATH`.
+    """
+    return Recipe(
+        name="lspet_regression",
+        network="joint_regression",
+        network_options={"widths": LSPET_WIDTHS, "blocks": 2},
+        task_options={"loss": "smooth_l1"},
+        epochs=130,
+        **LSPET,
+    )

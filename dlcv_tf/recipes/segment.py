@@ -1,0 +1,75 @@
+"""Recipes of segmenters. Each docstring's first line is what `dlcv list recipes` shows."""
+
+from dlcv_tf.recipes.recipe import Recipe
+
+# The root of the median frequency of each class over its own, of the 367 training maps of CamVid:
+# rare classes weigh more, but not by as much as `losses.median_frequency` says.
+CAMVID_WEIGHTS = (
+    *(0.530, 0.449, 2.186, 0.385, 1.000, 0.651, 1.963, 1.406, 0.888),
+    *(2.525, 2.970),
+)
+# What the recipes on CamVid share: 240x180 pixels, 11 classes, 367 + 101 pictures. What was chosen
+# was chosen by the validation split, which was then trained on too; the few test pictures evaluated
+# after each epoch are for looking at.
+CAMVID = {
+    "data": "",
+    "task_class": "Segmenter",
+    "task_options": {"class_weights": CAMVID_WEIGHTS},
+    "image_size": (180, 240),
+    "mean": (104.96, 108.21, 110.24),
+    "std": (76.99, 78.06, 76.95),
+    "train_split": "train+val",
+    "validation_split": "test[:32]",
+    "epochs": 60,
+    "batch_size": 8,
+    "optimizer": "adam",
+    "learning_rate": 3e-3,
+    "weight_decay": 0.02,
+    "augmentations": ("flip", "scale", "crop", "colour"),
+}
+
+
+def shapes_unet() -> Recipe:
+    """U-Net on the embedded drawn scenes: background and six shapes.
+
+    Command: `dlcv train shapes_unet`.
+    """
+    return Recipe(
+        name="shapes_unet",
+        data="shapes",
+        network="unet",
+        network_options={"width": 8, "levels": 4, "batch_norm": True},
+        task_class="Segmenter",
+        epochs=10,
+        batch_size=16,
+        optimizer="adam",
+        learning_rate=0.01,
+        weight_decay=0.01,
+        augmentations=("flip",),
+    )
+
+
+def camvid_unet() -> Recipe:
+    """Narrow U-Net at half the size on CamVid's road scenes: the shipped segmenter.
+
+    Command: `dlcv train camvid_unet data=masks:PATH`.
+    """
+    return Recipe(
+        name="camvid_unet",
+        network="strided_unet",
+        network_options={"filters": (20, 40, 56, 72, 96)},
+        **CAMVID,
+    )
+
+
+def camvid_segnet() -> Recipe:
+    """Narrow SegNet with max unpooling by switches on CamVid's road scenes.
+
+    Command: `dlcv train camvid_segnet data=masks:PATH`.
+    """
+    return Recipe(
+        name="camvid_segnet",
+        network="segnet",
+        network_options={"filters": (24, 48, 64, 64), "depths": (1, 2, 2, 2), "stride": 2},
+        **CAMVID | {"epochs": 80},
+    )
