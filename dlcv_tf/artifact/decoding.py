@@ -123,8 +123,7 @@ def detector(
     image_size: tuple[int, int],
     *,
     size,
-    method: str,
-    options: dict,
+    method: dict,
     score_threshold: float,
     iou_threshold: float,
     max_detections: int,
@@ -136,16 +135,16 @@ def detector(
         outputs: what the method's network gives.
         image_size: of the original pictures.
         size: (height, width) of the network's input.
-        method: name in `detections.METHODS`.
-        options: arguments of its function.
+        method: `name` in `detections.METHODS`, and the arguments of its function.
         score_threshold: boxes with this score or less are left out.
         iou_threshold: largest overlap of two boxes of one class.
         max_detections: number of boxes in an answer, filled up with zeros.
         candidates: boxes, with their best classes, that are compared with each other.
     """
-    if method not in detections.METHODS:
-        raise unknown("method to decode", method, detections.METHODS)
-    boxes, scores = detections.METHODS[method](outputs, size, **options)
+    name, options = method["name"], {key: method[key] for key in method if key != "name"}
+    if name not in detections.METHODS:
+        raise unknown("method to decode", name, detections.METHODS)
+    boxes, scores = detections.METHODS[name](outputs, size, **options)
     answers = {
         "boxes": np.zeros((len(boxes), max_detections, 4), np.float32),
         "scores": np.zeros((len(boxes), max_detections), np.float32),
@@ -163,8 +162,8 @@ def detector(
             max_boxes=max_detections,
         )
         count = len(taken)
-        for name, values in zip(("boxes", "scores", "classes"), found, strict=True):
-            answers[name][number, :count] = values[taken]
+        for key, values in zip(("boxes", "scores", "classes"), found, strict=True):
+            answers[key][number, :count] = values[taken]
         answers["boxes"][number, :count] *= scale
         answers["num_detections"][number] = count
     return answers

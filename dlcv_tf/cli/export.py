@@ -77,6 +77,22 @@ def export_run(
         "certified_on": {"data": f"{recipe.data} {recipe.test_split}"},
         "licences": licences or {},
     }
+    facts = _portable(facts, recipe.data)
     return export.export(
         task, name or recipe.name, test=test, calibration=train, root=root, facts=facts
     )
+
+
+def _portable(facts: dict, data: str) -> dict:
+    """Returns what the manifest says, with a folder of the user's own by its last name alone.
+
+    Args:
+        facts: plain values.
+        data: the recipe's data set, perhaps `KIND:FOLDER?OPTIONS`.
+    """
+    folder = data.partition(":")[2].partition("?")[0].rstrip("/")
+    name = pathlib.Path(folder).name
+    if "/" not in folder or name in ("", ".."):
+        return facts
+    written, name = (json.dumps(text)[1:-1] for text in (folder, name))
+    return json.loads(json.dumps(facts).replace(written, name))

@@ -53,16 +53,16 @@ def _line(kind: str, entry: dict) -> str:
     if kind in ("models", "labs"):
         return f"({', '.join(entry['arguments'])})  {entry['help']}"
     if kind == "recipes":
-        return f"{entry['help']} [{entry['network']} on {entry['data'] or 'data=folder:PATH'}]"
+        return f"{entry['help']} [{entry['network']} on {entry['data'] or 'your data'}]"
     if kind == "datasets":
         return entry["help"]
     if "error" in entry:
         return entry["error"]
     formats = ", ".join(
-        f"{name} {facts['accuracy']:.4f}" if "accuracy" in facts else name
+        f"{name} {facts[entry['metric']]:.4f}" if entry["metric"] in facts else name
         for name, facts in entry["formats"].items()
     )
-    return f"{entry['task']} of {entry['classes']} classes; accuracy: {formats}"
+    return f"{entry['task']} of {entry['classes']} classes; {entry['metric']}: {formats}"
 
 
 def _models() -> list[dict]:
@@ -130,6 +130,7 @@ def _artifacts(root: pathlib.Path) -> list[dict]:
                 "name": name,
                 "task": facts.task,
                 "classes": len(facts.labels),
+                "metric": facts.main_metric,
                 "formats": facts.formats,
                 "created": facts.created,
             }

@@ -44,14 +44,13 @@ class Agreement:
             disagreeing=max(self.disagreeing, other.disagreeing),
         )
 
-    def facts(self, *, bounded: bool) -> dict:
-        """Returns the figures for the manifest, with their bounds or without."""
-        values = {"worst_error": self.worst_error, "in": self.what}
-        bounds = {"bound": self.bound}
+    def facts(self) -> dict:
+        """Returns the figures and their bounds for the manifest."""
+        values = {"in": self.what, "worst_error": self.worst_error, "bound": self.bound}
         if self.things:
             values["without_counterpart"] = self.disagreeing
-            bounds["without_counterpart_bound"] = self.disagreeing_bound
-        return values | bounds if bounded else values
+            values["without_counterpart_bound"] = self.disagreeing_bound
+        return values
 
 
 def compare(

@@ -146,8 +146,8 @@ def certify(format: str, run: Callable, expected: Reference, *, other_sizes: boo
 
     Returns:
         `worst_error`, `bound`, the main metric (`accuracy`), its bound (`accuracy_bound`) and
-        `latency_ms` for the manifest; `agreement`, by kind of answer, where there is more than one
-        probability to compare.
+        `latency_ms` for the manifest; `agreement`, by kind of answer, of float formats that answer
+        more than probabilities.
 
     Raises:
         ExportError: outside a bound; names the format and the figure.
@@ -185,8 +185,8 @@ def certify(format: str, run: Callable, expected: Reference, *, other_sizes: boo
         f"{main}_bound": metric_bound,
         "latency_ms": {str(n): latency(run, expected.pictures, n) for n in (1, 32)},
     }
-    if not is_class:
-        entry["agreement"] = {name: one.facts(bounded=not is_int8) for name, one in found.items()}
+    if not (is_class or is_int8):
+        entry["agreement"] = {name: one.facts() for name, one in found.items()}
     return entry
 
 

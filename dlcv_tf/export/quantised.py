@@ -26,8 +26,7 @@ def decode_facts(task: PictureTask) -> dict:
         options = inspect.signature(detections.METHODS[method]).parameters
         config = task.method.get_config()
         facts |= {
-            "method": method,
-            "options": {key: config[key] for key in config if key in options},
+            "method": {"name": method} | {key: config[key] for key in config if key in options},
             "candidates": CANDIDATES,
         }
     return facts

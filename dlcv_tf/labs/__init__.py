@@ -17,6 +17,7 @@ from dlcv_tf.labs import (
     graphs,
     initialization,
     linear,
+    localization,
     loss_surface,
     losses,
     nearest_neighbour,
@@ -54,6 +55,7 @@ CHAPTERS = (
     graphs,
     pipelines,
     segmentation,
+    localization,
     regions,
     detection,
 )

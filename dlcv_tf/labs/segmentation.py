@@ -70,7 +70,7 @@ def two_bad_ways(
     fields = {"patch by patch": field, "full size": field, "down and up": _field(unet.network)}
     rows = [(name, work[name], fields[name], round(mious[name], 3)) for name in work]
     times = work["patch by patch"] / work["full size"]
-    shown = test[0][:3], test[1][:3]
+    shown = test[0][:2], test[1][:2]
     answers = [np.asarray(task.answer(shown[0])["class_map"]) for task in (flat, unet)]
     return Finding(
         claim="A patch for each pixel, and convolutions at full size, pay for a small view; "
@@ -134,7 +134,7 @@ def five_upsamplings(
         network = models.segnet((SIDE, SIDE, 3), len(LABELS), (12, 24, 32), (1, 1, 1), way)
         task = _trained(network, training, epochs)
         mious[way] = _miou(task, test)
-        maps[way] = np.asarray(task.answer(test[0][:3])["class_map"])
+        maps[way] = np.asarray(task.answer(test[0][:2])["class_map"])
         error = float(np.sqrt(np.mean((larger[way] - picture) ** 2)))
         rows.append((way.replace("_", " "), round(places[way], 3), round(error, 3), mious[way]))
     others = max(share for way, share in places.items() if way != "max_unpooling")
@@ -160,7 +160,7 @@ def five_upsamplings(
                 columns=3,
             ),
             "five_upsamplings_trained": _compared(
-                (test[0][:3], test[1][:3]),
+                (test[0][:2], test[1][:2]),
                 {way.removesuffix("_convolution").replace("_", " "): maps[way] for way in ways},
             ),
         },

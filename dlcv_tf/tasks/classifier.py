@@ -49,7 +49,7 @@ class Classifier(PictureTask):
                 f"got test_time_flip with preprocessing by {self.preprocess.how!r}, "
                 "a mirrored picture would not be normalised as the network is used to"
             )
-        self.build()
+        self.build((None, *self.preprocess.size, self.preprocess.channels))
 
     def call(self, images, training=None):
         inputs = self.preprocess(images)

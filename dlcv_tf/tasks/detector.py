@@ -56,7 +56,7 @@ class Detector(PictureTask):
         self.score_threshold = score_threshold
         self.iou_threshold = iou_threshold
         self.max_detections = max_detections
-        self.build()
+        self.build((None, *self.preprocess.size, self.preprocess.channels))
 
     def loss_parts(self, outputs, targets, image_size, training):
         scaled = dict(targets)

@@ -53,7 +53,7 @@ class Localizer(PictureTask):
             raise unknown("loss of boxes", box_loss, BOX_LOSSES)
         self.box_weight = float(box_weight)
         self.box_loss = box_loss
-        self.build()
+        self.build((None, *self.preprocess.size, self.preprocess.channels))
 
     def freeze(self) -> None:
         """Keeps the backbone as it is in training: its weights, and its batch-norm statistics."""

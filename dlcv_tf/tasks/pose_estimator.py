@@ -78,7 +78,7 @@ class PoseEstimator(PictureTask):
         self.decoding = decoding
         self.test_time_flip = test_time_flip
         self._mirrored = mirrored_joints(self.labels) if test_time_flip else []
-        self.build()
+        self.build((None, *self.preprocess.size, self.preprocess.channels))
 
     def call(self, images, training=None):
         inputs = self.preprocess(images)

@@ -56,7 +56,7 @@ class Segmenter(PictureTask):
         self._miou = keras.metrics.MeanIoU(
             len(self.labels), ignore_class=segmentation.IGNORED, name="miou"
         )
-        self.build()
+        self.build((None, *self.preprocess.size, self.preprocess.channels))
 
     def _check_network(self) -> None:
         """Raises an InputError where the logits are not of the whole picture or of all labels."""

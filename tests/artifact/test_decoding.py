@@ -162,5 +162,6 @@ def test_what_is_not_known_is_named():
     with pytest.raises(InputError, match="unknown task to decode 'Detecter': did you mean"):
         decoding.decode({}, {"task": "Detecter", "size": [8, 8]}, (8, 8))
     with pytest.raises(InputError, match="unknown method to decode 'Anchors'"):
-        facts = quantised.decode_facts(detector(*DETECTORS["anchors"])) | {"method": "Anchors"}
+        facts = quantised.decode_facts(detector(*DETECTORS["anchors"]))
+        facts["method"]["name"] = "Anchors"
         decoding.decode({}, facts, (8, 8))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dlcv_tf.cli import main
+from dlcv_tf.cli import export, main
 from tests.artifact import tiny, tiny_places
 
 
@@ -62,3 +62,12 @@ def test_pictures_of_different_sizes_are_drawn(workplace, capsys, model):
     predict(workplace, capsys, model, "wide.png", "tall.png", f"--draw={path}")
     drawn = np.asarray(Image.open(path))[..., :3]
     assert drawn.std() > 10 and min(drawn.shape[:2]) > 200
+
+
+def test_a_manifest_does_not_tell_where_a_users_folder_lies():
+    facts = {"recipe": {"data": "voc:/a b/c/cells?x=1"}, "skipped": ["/a b/c/cells/1.xml: no box"]}
+    assert export._portable(facts, "voc:/a b/c/cells?x=1") == {
+        "recipe": {"data": "voc:cells?x=1"},
+        "skipped": ["cells/1.xml: no box"],
+    }
+    assert export._portable({"data": "digits"}, "digits") == {"data": "digits"}

@@ -162,7 +162,10 @@ def test_folder_recipe_end_to_end(tmp_path):
         (["predict", "nowhere", "picture.png"], "expected an artifact"),
         (["evaluate", "nowhere"], "expected an artifact"),
         (["train", "digits_linear", "learning_rate=1e38"], "the loss is"),
-        (["train", "digits_linear", "data=zzzzqqqq"], "'zzzzqqqq': known are: cifar10, digits, "),
+        (
+            ["train", "digits_linear", "data=zzzzqqqq"],
+            "'zzzzqqqq': known are: cifar10, coco:PATH, ",
+        ),
         (["train", "digits_linear", "augmentations=flop"], "did you mean 'flip'"),
         (["train", "digits_linear", 'network_options={"width": 4}'], "unknown option of the net"),
         (["train", "digits_linear", "momentum=5"], "got momentum=5.0, expected 0 to 1"),

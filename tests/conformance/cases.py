@@ -286,6 +286,16 @@ def segmenter():
     return tasks.Segmenter(network, preprocess, list("abcde"), [1, 2, 1, 1, 0.5], dice_weight=0.5)
 
 
+def detector():
+    """Returns a small SSD of 32x32 RGB pictures in five classes."""
+    network = models.ssd(LARGE, 5, (4, 6, 8), (1, 1, 1), (4, 8), (1, 1))
+    method = methods.AnchorMethod((4, 8), (((8, 8),), ((14, 14),)))
+    preprocess = data.Preprocess(LARGE[:2], 3)
+    return tasks.Detector(
+        network, preprocess, list("abcde"), method, score_threshold=0.01, max_detections=5
+    )
+
+
 def region_detector():
     """Returns a small R-CNN of 16x16 RGB pictures in five classes."""
     network = models.rcnn((16, 16, 3), 5, crop=8, context=1, widths=(4, 6), hidden_units=8)
@@ -327,6 +337,7 @@ TASKS = {
     "Classifier": (classifier, pictures(6, (8, 8)), ramp((6,), low=0, high=4).round()),
     "NearestNeighbours": (nearest_neighbours, pictures(6, (8, 8)), np.arange(6) % 5),
     "Localizer": (localizer, pictures(6, (20, 24)), {"class": np.arange(6) % 5, "box": BOXES}),
+    "Detector": (detector, pictures(6, (20, 24)), THINGS),
     "Segmenter": (segmenter, pictures(6, (20, 24)), pictures(6, (20, 24), 1)[..., 0] // 52),
     "InstanceSegmenter": (instance_segmenter, pictures(6, (20, 24)), THINGS | PARTS),
     "RegionDetector": (region_detector, pictures(6, (20, 24)), THINGS),

@@ -14,7 +14,7 @@ def test_the_least_loss_is_not_the_best_weight():
     assert finding.holds
     assert (finding.numbers["by_loss"], finding.numbers["by_metric"]) == (0.01, 10.0)
     assert finding.numbers["loss"][0] < finding.numbers["loss"][1]
-    assert finding.numbers["localized"][0] < finding.numbers["localized"][1]
+    assert finding.numbers["iou"][0] < finding.numbers["iou"][1]
 
 
 @pytest.mark.slow
@@ -42,5 +42,7 @@ def test_pictures_are_learnt_and_measured_epoch_by_epoch():
     assert len(curve) == 2 and curve[1] == found.measure(task)
     with pytest.raises(InputError, match="expected two different ones"):
         localization.choosing_the_box_weight(weights=(1.0,))
+    with pytest.raises(InputError, match="unknown metric 'loss'"):
+        localization.choosing_the_box_weight(metric="loss")
     with pytest.raises(InputError, match="expected three numbers of 1 or more"):
         localization.joint_or_freeze_then_tune(epochs=(1, 0, 1))
