@@ -53,7 +53,7 @@ def _line(kind: str, entry: dict) -> str:
     if kind in ("models", "labs"):
         return f"({', '.join(entry['arguments'])})  {entry['help']}"
     if kind == "recipes":
-        return f"{entry['help']} [{entry['network']} on {entry['data'] or 'your data'}]"
+        return f"{entry['help']} [{entry['network']} on {entry['data'] or entry['needs']}]"
     if kind == "datasets":
         return entry["help"]
     if "error" in entry:
@@ -101,6 +101,7 @@ def _recipes() -> list[dict]:
                 "help": _first_line(function),
                 "network": recipe.network,
                 "data": recipe.data,
+                "needs": recipe.wanted.partition(" (")[0],
                 "about": inspect.getdoc(function),  # with command, machine, time and result
             }
         )

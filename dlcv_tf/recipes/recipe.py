@@ -24,6 +24,7 @@ WANTED = {
     "keypoints": "data=coco:PATH",
     "class_map": "data=masks:PATH",
     "joints": "data=joints:PATH",
+    "object": "data=coco:PATH",
 }
 SCHEDULES = ("one_cycle", "constant", "step", "exponential", "one_over_t")
 
@@ -150,6 +151,11 @@ class Recipe:
 
         return getattr(tasks, self.task_class).targets
 
+    @property
+    def wanted(self) -> str:
+        """What must be added to a recipe that has no data of its own."""
+        return WANTED[self.targets]
+
     def require_classifier(self, verb: str) -> None:
         """Raises an InputError unless the recipe is one of a classifier, as some verbs need."""
         if self.task_class != "Classifier":
@@ -190,9 +196,7 @@ class Recipe:
 
     def _of_data(self, split: str) -> tuple[str, str]:
         if not self.data:
-            raise InputError(
-                f"the recipe {self.name} needs your pictures: add {WANTED[self.targets]}"
-            )
+            raise InputError(f"the recipe {self.name} needs your pictures: add {self.wanted}")
         return self.data, split
 
     def _pictures(self) -> dict:
