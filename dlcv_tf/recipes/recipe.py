@@ -16,15 +16,14 @@ PREPROCESSING = ("channel", "mean_image", "pca", "whiten", "zca")
 LOSSES = ("softmax", "hinge", "squared_hinge")
 OPTIMIZERS = ("nesterov", "momentum", "sgd", "adagrad", "rmsprop", "adam")
 CLASSIFIER_ONLY = ("loss", "test_time_flip", "label_smoothing")
-# What a recipe without data of its own asks for, by what its task is trained on.
+# What a recipe without data of its own asks for, by its task.
 WANTED = {
-    "labels": "data=folder:PATH (one folder per class)",
-    "boxes": "data=voc:PATH, coco:PATH or yolo:PATH",
-    "masks": "data=coco:PATH",
-    "keypoints": "data=coco:PATH",
-    "class_map": "data=masks:PATH",
-    "joints": "data=joints:PATH",
-    "object": "data=coco:PATH",
+    "Classifier": "data=folder:PATH (one folder per class)",
+    "Localizer": "data=voc:PATH, coco:PATH or yolo:PATH",
+    "PoseEstimator": "data=joints:PATH",
+    "Detector": "data=voc:PATH, coco:PATH or yolo:PATH",
+    "InstanceSegmenter": "data=coco:PATH",
+    "Segmenter": "data=masks:PATH",
 }
 SCHEDULES = ("one_cycle", "constant", "step", "exponential", "one_over_t")
 
@@ -154,7 +153,7 @@ class Recipe:
     @property
     def wanted(self) -> str:
         """What must be added to a recipe that has no data of its own."""
-        return WANTED[self.targets]
+        return WANTED[self.task_class]
 
     def require_classifier(self, verb: str) -> None:
         """Raises an InputError unless the recipe is one of a classifier, as some verbs need."""
