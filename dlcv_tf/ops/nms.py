@@ -147,6 +147,9 @@ def padded(
             lost |= same & (overlap > iou_threshold)
         else:
             linear = overlap * tf.cast(overlap > iou_threshold, overlap.dtype)
+            lost |= ~(
+                remaining > threshold
+            )  # before it is lowered: that would lift the least number
             lower = 1 - linear if decay == "linear" else tf.exp(-(overlap**2) / sigma)
             remaining *= tf.where(same, lower, 1)
             lost |= ~(remaining > threshold)  # NaN too: what was lost, lowered to nothing

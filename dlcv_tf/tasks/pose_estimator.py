@@ -151,7 +151,11 @@ class PoseEstimator(PictureTask):
         return {"joints": {"dtype": "float32", "shape": [None, len(self.labels), 3]}}
 
     def new_metric(self):
-        return metrics.PoseMetric(joint_names=self.labels)
+        names = [label.replace(" ", "_") for label in self.labels]
+        if not {"left_shoulder", "right_hip"} <= set(names):
+            return metrics.PoseMetric(joint_names=self.labels, normalizer="box")
+        torso = (names.index("left_shoulder"), names.index("right_hip"))
+        return metrics.PoseMetric(joint_names=self.labels, normalizer=torso)
 
     def get_config(self):
         return super().get_config() | {

@@ -268,3 +268,11 @@ def test_bad_input_is_named(call, message):
 
 def test_examples():
     assert doctest.testmod(nms).failed == 0
+
+
+@pytest.mark.parametrize("decay", ["hard", "linear", "gaussian"])
+def test_a_score_that_is_not_a_number_stays_lost_when_it_is_lowered(decay):
+    boxes = [[[0, 0, 10, 10], [0, 0, 10, 9], [50, 50, 60, 60]]]
+    scores = np.array([[0.9, np.nan, 0.5]], np.float32)
+    _, _, count = nms.padded(np.float32(boxes), scores, max_boxes=3, decay=decay)
+    assert count.numpy().tolist() == [2]
