@@ -308,7 +308,8 @@ def _joint_loss(network, outputs, targets, sample: Sample) -> tf.Tensor:
     joints = tf.gather(targets["joints"], sample.objects, batch_dims=1)  # (batch, n, joints, 3)
     low, sides = sample.boxes[:, :, None, :2], sample.boxes[:, :, None, 2:]
     places = tf.math.divide_no_nan(joints[..., :2] - low, sides - low) * (columns, rows)
-    places = tf.cast(tf.floor(places), tf.int32)
+    on_edge = places == tf.constant([columns, rows], places.dtype)
+    places = tf.cast(tf.floor(places), tf.int32) - tf.cast(on_edge, tf.int32)  # in the last cell
     inside = tf.reduce_all((places >= 0) & (places < (columns, rows)), axis=-1)
     visible = (joints[..., 2] > 0) & inside & sample.positive[..., None]
     return keypoints.cell_crossentropy(
