@@ -71,6 +71,11 @@ class PoseEstimator(PictureTask):
             raise unknown("loss of joints", loss, known)
         if decoding not in heatmap_ops.DECODINGS:
             raise unknown("decoding of heatmaps", decoding, heatmap_ops.DECODINGS)
+        if self.has_heatmaps and decoding == "soft" and loss != "crossentropy":
+            raise InputError(
+                f"got decoding='soft' with loss={loss!r}, expected loss='crossentropy': a softmax "
+                "over maps learnt by squares is flat, and its mean the middle of the picture"
+            )
         if not sigma > 0:
             raise InputError(f"got sigma={sigma}, expected a width above 0 cells")
         self.loss_kind = loss

@@ -99,8 +99,16 @@ def test_boxes_outside_of_the_picture_are_none():
     assert (boxes >= 0).all() and (boxes <= np.array([40, 61, 40, 61]) + 1e-4).all()
 
 
-@pytest.mark.parametrize("decoding_name", ["argmax", "quarter", "soft"])
-@pytest.mark.parametrize("loss", ["squares", "crossentropy"])
+@pytest.mark.parametrize(
+    "decoding_name, loss",
+    [
+        ("argmax", "squares"),
+        ("quarter", "squares"),
+        ("argmax", "crossentropy"),
+        ("quarter", "crossentropy"),
+        ("soft", "crossentropy"),
+    ],
+)
 def test_heatmaps_become_joints(decoding_name, loss):
     shapes = {"heatmaps": (8, 12, 14)}
     task = tasks.PoseEstimator(

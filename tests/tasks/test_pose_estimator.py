@@ -156,3 +156,8 @@ def test_networks_that_do_not_fit(builder):
     network = builder((16, 16, 3), 4, widths=(4, 4, 4))
     with pytest.raises(InputError, match="got 3 joints for a network with outputs"):
         PoseEstimator(network, data.Preprocess((16, 16), 3), list("abc"))
+
+
+def test_a_soft_mean_of_maps_learnt_by_squares_is_refused():
+    with pytest.raises(InputError, match="got decoding='soft' with loss='squares', expected"):
+        with_heatmaps(decoding="soft", loss="squares")
