@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--port",
         type=int,
         default=8501,
-        help="REST port, 0 for a free one (default: %(default)s)",
+        help="HTTP port, 0 for a free one (default: %(default)s)",
     )
     parser.add_argument(
         "--max-megabytes",
@@ -40,16 +40,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serves until Ctrl-C or SIGTERM."""
-    from dlcv_tf.serve import server
+    from dlcv_tf.serve import config, server
 
-    server.serve(
-        arguments.models,
-        arguments.host,
-        arguments.port,
-        max_body=int(arguments.max_megabytes * 2**20),
+    options = config.Config(
+        models=arguments.models,
+        host=arguments.host,
+        port=arguments.port,
+        max_body=int(arguments.max_megabytes * config.MEGABYTE),
         max_pixels=int(arguments.max_megapixels * 1e6),
-        as_json=arguments.json,
     )
+    server.serve(options, as_json=arguments.json)
     return 0
 
 

@@ -7,20 +7,24 @@ and the model.
 import asyncio
 import json
 import logging
+import time
 import zlib
+from collections.abc import Callable
 
 from dlcv_tf.errors import InputError
 from dlcv_tf.serve import tensorflow_rest
-from dlcv_tf.serve.errors import HTTP_STATUS, Code, ServingError, TooLargeError, invalid
+from dlcv_tf.serve.call import Call
+from dlcv_tf.serve.config import Config
+from dlcv_tf.serve.errors import Code, ServingError, TooLargeError, invalid
+from dlcv_tf.serve.http_messages import Answer, Request
 from dlcv_tf.serve.repository import Repository
 
 log = logging.getLogger(__name__)
 
-MAX_BODY = 100 * 2**20  # bytes, inflated; TF Serving's limit for gzip bodies
-JSON = "application/json"
-
-# Path prefix (any letter case) to the protocol that answers below it.
-PROTOCOLS = {"/v1/": tensorflow_rest.answer}
+# Path prefix (any letter case) to the protocol that answers below it, in a thread.
+PROTOCOLS: dict[str, Callable[[Request, Repository, Call], Answer]] = {
+    "/v1/": tensorflow_rest.answer,
+}
 
 
 class App:
@@ -28,12 +32,12 @@ class App:
 
     Args:
         models: the models; they may still be loading.
-        max_body: the largest request body in bytes, before and after inflation.
+        config: the server's options.
     """
 
-    def __init__(self, models: Repository, max_body: int = MAX_BODY):
+    def __init__(self, models: Repository, config: Config):
         self._models = models
-        self._max_body = max_body
+        self._config = config
 
     async def __call__(self, scope, receive, send) -> None:
         """Answers one HTTP request (ASGI)."""
@@ -44,28 +48,35 @@ class App:
         headers = {
             key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]
         }
+        call = Call(deadline=time.monotonic() + self._config.timeout)
         try:
             answer = self._health(method, path)
             if answer is None:
-                data = await _read_body(headers, receive, self._max_body)
+                body = await _read_body(headers, receive, self._config.max_body)
+                query = scope["query_string"].decode("latin-1")
+                request = Request(method, path, headers, body, query)
                 loop = asyncio.get_running_loop()
-                answer = await loop.run_in_executor(None, self._answer, method, path, headers, data)
-            status, body = answer
+                answer = await loop.run_in_executor(None, self._answer, request, call)
         except ServingError as error:
-            status, body = error.http_status, _error_body(error.message)
+            answer = _error(call, error)
+        headers = {
+            "content-type": answer.content_type,
+            "content-length": str(len(answer.body)),
+            **answer.headers,
+        }
         await send(
             {
                 "type": "http.response.start",
-                "status": status,
+                "status": answer.status,
                 "headers": [
-                    (b"content-type", JSON.encode()),
-                    (b"content-length", str(len(body)).encode()),
+                    (name.encode("latin-1"), value.encode("latin-1"))
+                    for name, value in headers.items()
                 ],
             }
         )
-        await send({"type": "http.response.body", "body": body})
+        await send({"type": "http.response.body", "body": answer.body})
 
-    def _health(self, method: str, path: str) -> tuple[int, bytes] | None:
+    def _health(self, method: str, path: str) -> Answer | None:
         """Answers the health paths, which must not wait for a thread; None for any other."""
         if path == "/healthz":
             status, body = 200, {"status": "ok"}
@@ -74,29 +85,35 @@ class App:
         else:
             return None
         if method not in ("GET", "HEAD"):
-            return 405, _error_body(f"Method not allowed: {method} {path}, expected GET")
-        return status, json.dumps(body).encode()
+            return Answer(_error_body(f"Method not allowed: {method} {path}, expected GET"), 405)
+        return Answer(json.dumps(body).encode(), status)
 
-    def _answer(self, method: str, path: str, headers: dict, body: bytes) -> tuple[int, bytes]:
+    def _answer(self, request: Request, call: Call) -> Answer:
         """Answers a request in one of the app's threads."""
         try:
-            body = _inflate(headers, body, self._max_body)
+            body = _inflate(request.headers, request.body, self._config.max_body)
+            request = Request(request.method, request.path, request.headers, body, request.query)
             for prefix, answer in PROTOCOLS.items():
-                if path.lower().startswith(prefix):
-                    content_type = headers.get("content-type", "")
-                    return 200, answer(method, path, content_type, body, self._models)
+                if request.path.lower().startswith(prefix):
+                    return answer(request, self._models, call)
             raise ServingError(
                 Code.NOT_FOUND,
-                f"Not found: {method} {path}; there are GET /v1/models, "
+                f"Not found: {request.method} {request.path}; there are GET /v1/models, "
                 "POST /v1/models/NAME:predict, GET /healthz and GET /v2/health/ready",
             )
         except ServingError as error:
-            return error.http_status, _error_body(error.message)
+            return _error(call, error)
         except InputError as error:
-            return HTTP_STATUS[Code.INVALID_ARGUMENT], _error_body(str(error))
+            return _error(call, invalid(str(error)))
         except Exception as error:
-            log.exception("failed to answer %s %s", method, path)
-            return HTTP_STATUS[Code.INTERNAL], _error_body(f"{type(error).__name__}: {error}")
+            log.exception("failed to answer %s %s", request.method, request.path)
+            return _error(call, ServingError(Code.INTERNAL, f"{type(error).__name__}: {error}"))
+
+
+def _error(call: Call, error: ServingError) -> Answer:
+    call.code = error.code
+    headers = {"retry-after": "1"} if error.code == Code.UNAVAILABLE else {}
+    return Answer(_error_body(error.message), error.http_status, headers=headers)
 
 
 def _error_body(message: str) -> bytes:

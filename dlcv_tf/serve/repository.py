@@ -1,12 +1,14 @@
 """The models directory: which models there are, which version of each serves, and why not."""
 
+import contextlib
 import dataclasses
 import logging
-import os
 import pathlib
+from collections.abc import Iterator
 
-from dlcv_tf.artifact import manifest, pictures
+from dlcv_tf.artifact import manifest
 from dlcv_tf.errors import InputError
+from dlcv_tf.serve.config import Config
 from dlcv_tf.serve.errors import Code, ServingError, invalid
 from dlcv_tf.serve.model import Model
 
@@ -32,17 +34,16 @@ class Repository:
     is refused, with its reason in the log and in the model's status, and the next older one serves.
 
     Args:
-        directory: the models directory.
-        max_pixels: of the encoded pictures in one request together.
+        config: the server's options; `models` is the directory.
 
     Raises:
         InputError: if the directory does not exist or holds no model.
     """
 
-    def __init__(self, directory: str | os.PathLike, max_pixels: int = pictures.MAX_PIXELS):
-        self.directory = pathlib.Path(directory)
+    def __init__(self, config: Config):
+        self.directory = pathlib.Path(config.models)
         self.ready = False
-        self._max_pixels = max_pixels
+        self._config = config
         self._models: dict[str, dict[int, Version]] = {name: {} for name in self._on_disk()}
 
     def load(self) -> None:
@@ -76,17 +77,24 @@ class Repository:
         """Returns the names of all models, whether one of their versions serves or not."""
         return sorted(self._models)
 
-    def find(self, name: str, version: int | None = None, label: str | None = None) -> Model:
-        """Returns the model that is to answer a request, with TF Serving's errors.
+    @contextlib.contextmanager
+    def use(
+        self, name: str, version: int | None = None, label: str | None = None
+    ) -> Iterator[Model]:
+        """Holds the model that is to answer a request: it is not unloaded meanwhile.
 
         Args:
             name: the model's name.
             version: a version, or None for the newest that serves.
-            label: a version label; none are assigned yet.
+            label: a version label.
 
         Raises:
             ServingError: NOT_FOUND, or UNAVAILABLE while models are being loaded.
         """
+        yield self._find(name, version, label)
+
+    def _find(self, name: str, version: int | None, label: str | None) -> Model:
+        """Returns the model that is to answer a request, with TF Serving's errors."""
         if label is not None:
             raise invalid(f"Unrecognized servable version label: {label}")
         versions = self._models.get(name, {})
@@ -121,7 +129,7 @@ class Repository:
     def _load(self, name: str, version: Version) -> bool:
         version.state = "LOADING"
         try:
-            version.model = Model(name, version.number, version.directory, self._max_pixels)
+            version.model = Model(name, version.number, version.directory, self._config)
         except Exception as error:  # one broken model must not take the others down
             version.state = "END"
             is_damaged = isinstance(error, manifest.ArtifactError)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import json
+import math
 import os
 import signal
 import socket
@@ -12,54 +13,38 @@ from collections.abc import Iterator
 
 import uvicorn
 
-from dlcv_tf.artifact import pictures
 from dlcv_tf.errors import InputError
-from dlcv_tf.serve.app import MAX_BODY, App
+from dlcv_tf.serve.app import App
+from dlcv_tf.serve.config import Config
 from dlcv_tf.serve.repository import Repository
 
-HOST = "127.0.0.1"
-PORT = 8501  # TF Serving's REST port
 KEEP_ALIVE = 75  # seconds: above the 60 after which common load balancers let go of a connection
-SHUTDOWN = 5  # seconds that requests under way get to finish
 
 
-def serve(
-    models_dir: str | os.PathLike,
-    host: str = HOST,
-    port: int = PORT,
-    *,
-    max_body: int = MAX_BODY,
-    max_pixels: int = pictures.MAX_PIXELS,
-    as_json: bool = False,
-) -> None:
+def serve(config: Config, as_json: bool = False) -> None:
     """Serves a models directory until SIGINT (Ctrl-C) or SIGTERM; prints one line when ready.
 
     Args:
-        models_dir: holds `NAME/VERSION/manifest.json`.
-        host: the address to listen on.
-        port: the REST port; 0 takes a free one.
-        max_body: the largest request body in bytes, inflated.
-        max_pixels: of the encoded pictures in one request together.
+        config: the server's options.
         as_json: print the ready line as JSON.
 
     Raises:
         InputError: for a directory without models, and a port that cannot be had.
     """
-    models = Repository(models_dir, max_pixels)
-    with _bind(host, port) as listener:
-        server = _server(App(models, max_body))
+    models = Repository(config)
+    with _bind(config.host, config.port) as listener:
+        server = _server(App(models, config), config)
         with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
             runner.run(_serve(server, models, listener, as_json))
 
 
 @contextlib.contextmanager
-def running(models_dir: str | os.PathLike, host: str = HOST, port: int = 0) -> Iterator[str]:
+def running(models: str | os.PathLike, **options) -> Iterator[str]:
     """Serves a models directory from a thread of this process, for tests and demonstrations.
 
     Args:
-        models_dir: holds `NAME/VERSION/manifest.json`.
-        host: the address to listen on.
-        port: the REST port; 0 takes a free one.
+        models: holds `NAME/VERSION/manifest.json`.
+        **options: further fields of `Config`; the port is a free one if none is given.
 
     Yields:
         The base URL, e.g. `"http://127.0.0.1:40123"`; the models are loaded.
@@ -67,10 +52,11 @@ def running(models_dir: str | os.PathLike, host: str = HOST, port: int = 0) -> I
     Raises:
         InputError: for a directory without models, and a port that cannot be had.
     """
-    models = Repository(models_dir)
-    models.load()
-    with _bind(host, port) as listener:
-        server = _server(App(models))
+    config = Config(models=os.fspath(models), **{"port": 0} | options)
+    repository = Repository(config)
+    repository.load()
+    with _bind(config.host, config.port) as listener:
+        server = _server(App(repository, config), config)
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         try:
@@ -105,8 +91,8 @@ async def _serve(
             signal.signal(number, handler)
 
 
-def _server(app: App) -> uvicorn.Server:
-    config = uvicorn.Config(
+def _server(app: App, config: Config) -> uvicorn.Server:
+    settings = uvicorn.Config(
         app,
         lifespan="off",
         ws="none",
@@ -114,9 +100,9 @@ def _server(app: App) -> uvicorn.Server:
         access_log=False,
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=SHUTDOWN,
+        timeout_graceful_shutdown=math.ceil(config.drain),
     )
-    return uvicorn.Server(config)
+    return uvicorn.Server(settings)
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -13,7 +13,9 @@ import numpy as np
 from google.protobuf import json_format
 
 from dlcv_tf.serve import tensorflow_answers, tensorflow_messages, tensorflow_requests
+from dlcv_tf.serve.call import Call
 from dlcv_tf.serve.errors import invalid
+from dlcv_tf.serve.http_messages import Answer, Request
 from dlcv_tf.serve.model import BYTES_SIGNATURE, DEFAULT_SIGNATURE, Model
 from dlcv_tf.serve.repository import Repository
 
@@ -25,35 +27,36 @@ LIST_PATH = re.compile("/v1/models", _FLAGS)
 MAX_VERSION = 2**63 - 1
 
 
-def answer(method: str, path: str, content_type: str, body: bytes, models: Repository) -> bytes:
+def answer(request: Request, models: Repository, call: Call) -> Answer:
     """Answers one request below `/v1/`.
 
     Args:
-        method: the HTTP method.
-        path: the path as sent, percent-encoded, without the query.
-        content_type: the body's, or "".
-        body: the body, inflated.
+        request: the HTTP request.
         models: who answers.
+        call: gets what is measured.
 
     Returns:
-        The JSON of a 200 answer.
+        The answer of status 200.
 
     Raises:
         ServingError: for every other answer.
     """
+    call.api = "tensorflow_rest"
+    method, path = request.method, request.path
     if method == "POST" and (match := POST_PATH.fullmatch(path)):
         *spec, verb = match.groups()
         spec = _model_spec(*spec)
         # The path's letter case does not count, the verb's does: TF Serving compares it again.
         if verb == "predict":
-            return _predict(spec, content_type, body, models)
+            return _predict(spec, request, models, call)
         if verb in ("classify", "regress"):
-            return _classify_or_regress(verb, spec, body, models)
+            return _classify_or_regress(verb, spec, request.body, models)
     if method == "GET" and (match := GET_PATH.fullmatch(path)):
         *spec, subresource = match.groups()
         name, version, label = _model_spec(*spec)
         if subresource == "metadata":
-            return _metadata(models.find(name, version, label))
+            with models.use(name, version, label) as model:
+                return _metadata(model)
         return _to_json(tensorflow_messages.model_status(models.versions(name, version)))
     if method == "GET" and LIST_PATH.fullmatch(path):
         return _list(models)
@@ -71,25 +74,32 @@ def _model_spec(name: str, version: str | None, label: str | None) -> tuple:
     )
 
 
-def _predict(spec: tuple, content_type: str, body: bytes, models: Repository) -> bytes:
-    if content_type.lower().startswith("image/"):
-        model = models.find(*spec)
-        model.signature(BYTES_SIGNATURE)
-        inputs = {"image_bytes": np.array([body], dtype=object)}
-        return tensorflow_answers.render(model.predict(inputs, BYTES_SIGNATURE), is_row=True)
-    document = tensorflow_requests.parse(body)
+def _predict(spec: tuple, request: Request, models: Repository, call: Call) -> Answer:
+    call.method = "predict"
+    if request.content_type.startswith("image/"):
+        with models.use(*spec) as model:
+            model.signature(BYTES_SIGNATURE)
+            inputs = {"image_bytes": np.array([request.body], dtype=object)}
+            outputs = model.predict(inputs, BYTES_SIGNATURE, call)
+        return Answer(tensorflow_answers.render(outputs, is_row=True))
+    with call.stage("parse"):
+        document = tensorflow_requests.parse(request.body)
     signature_name = tensorflow_requests.signature_name(document)
-    model = models.find(*spec)
-    signature = model.signature(signature_name)
-    inputs, is_row = tensorflow_requests.inputs(document, signature["inputs"])
-    return tensorflow_answers.render(model.predict(inputs, signature_name), is_row)
+    with models.use(*spec) as model:
+        signature = model.signature(signature_name)
+        with call.stage("parse"):
+            inputs, is_row = tensorflow_requests.inputs(document, signature["inputs"])
+        outputs = model.predict(inputs, signature_name, call)
+    with call.stage("render"):
+        return Answer(tensorflow_answers.render(outputs, is_row))
 
 
-def _classify_or_regress(verb: str, spec: tuple, body: bytes, models: Repository) -> bytes:
+def _classify_or_regress(verb: str, spec: tuple, body: bytes, models: Repository) -> Answer:
     """Says that no signature of these models is one for tf.Example protos."""
     name = tensorflow_requests.signature_name(tensorflow_requests.parse(body)) or DEFAULT_SIGNATURE
-    if name not in models.find(*spec).manifest.signatures:
-        raise invalid(f"No signature was found with the name: {name}")
+    with models.use(*spec) as model:
+        if name not in model.manifest.signatures:
+            raise invalid(f"No signature was found with the name: {name}")
     kind = {"classify": "classification", "regress": "regression"}[verb]
     raise invalid(
         f"Expected {kind} signature method_name to be tensorflow/serving/{verb}. "
@@ -97,26 +107,26 @@ def _classify_or_regress(verb: str, spec: tuple, body: bytes, models: Repository
     )
 
 
-def _metadata(model: Model) -> bytes:
+def _metadata(model: Model) -> Answer:
     signatures = _to_dict(tensorflow_messages.signature_defs(model))
     # The inner "signature_def" is the field of SignatureDefMap, the outer one the metadata's key.
     metadata = {
         "model_spec": _to_dict(tensorflow_messages.model_spec(model)),
         "metadata": {"signature_def": signatures},
     }
-    return json.dumps(metadata, indent=1).encode()
+    return Answer(json.dumps(metadata, indent=1).encode())
 
 
-def _list(models: Repository) -> bytes:
+def _list(models: Repository) -> Answer:
     statuses = {
         name: tensorflow_messages.model_status(models.versions(name)) for name in models.names()
     }
     listed = [{"name": name, **_to_dict(status)} for name, status in statuses.items()]
-    return json.dumps({"models": listed}, indent=1).encode()
+    return Answer(json.dumps({"models": listed}, indent=1).encode())
 
 
-def _to_json(message) -> bytes:
-    return json.dumps(_to_dict(message), indent=1).encode()
+def _to_json(message) -> Answer:
+    return Answer(json.dumps(_to_dict(message), indent=1).encode())
 
 
 def _to_dict(message) -> dict:

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from dlcv_tf.serve.app import App
+from dlcv_tf.serve.config import Config
 from dlcv_tf.serve.repository import Repository
 from tests.artifact import tiny
 
@@ -31,7 +32,7 @@ def call(app: App, method: str, path: str, **options) -> httpx.Response:
 def models(tmp_path_factory):
     directory = tmp_path_factory.mktemp("models")
     tiny.artifact(directory)
-    repository = Repository(directory)
+    repository = Repository(Config(str(directory)))
     repository.load()
     return repository
 
@@ -46,8 +47,8 @@ def test_health(client, path):
 
 def test_not_ready_and_unavailable_until_models_are_loaded(tmp_path):
     tiny.artifact(tmp_path)
-    loading = Repository(tmp_path)
-    app = App(loading)
+    loading = Repository(Config(str(tmp_path)))
+    app = App(loading, Config())
     assert call(app, "GET", "/healthz").status_code == 200
     assert call(app, "GET", "/v2/health/ready").status_code == 503
     answer = call(app, "POST", PREDICT, content=BODY)
@@ -76,7 +77,7 @@ def test_bad_gzip_is_refused(client, data):
 
 
 def test_a_gzip_bomb_is_refused(models):
-    app = App(models, max_body=1_000_000)
+    app = App(models, Config(max_body=1_000_000))
     fits = gzip.compress(BODY + b" " * (1_000_000 - len(BODY)))
     headers = {"content-encoding": "gzip"}
     assert call(app, "POST", PREDICT, content=fits, headers=headers).status_code == 200
@@ -89,7 +90,7 @@ def test_a_gzip_bomb_is_refused(models):
 @pytest.mark.parametrize("size", [len(BODY) + 1, 100_000])
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_body_over_the_limit_is_refused(models, size, chunked):
-    app = App(models, max_body=len(BODY))
+    app = App(models, Config(max_body=len(BODY)))
     assert call(app, "POST", PREDICT, content=BODY).status_code == 200
 
     async def chunks():
@@ -102,9 +103,9 @@ def test_a_body_over_the_limit_is_refused(models, size, chunked):
 
 
 def test_an_unexpected_failure_is_a_500_that_says_what(models, monkeypatch, caplog):
-    model = models.find("tiny")
-    monkeypatch.setattr(model, "_run", lambda images: 1 / 0)
-    answer = call(App(models), "POST", PREDICT, content=BODY)
+    with models.use("tiny") as model:
+        monkeypatch.setattr(model, "executor", lambda images, call: 1 / 0)
+        answer = call(App(models, Config()), "POST", PREDICT, content=BODY)
     assert answer.status_code == 500
     assert answer.json() == {"error": "ZeroDivisionError: division by zero"}
     assert "failed to answer POST" in caplog.text

@@ -5,13 +5,20 @@ import shutil
 import pytest
 
 from dlcv_tf.errors import InputError
+from dlcv_tf.serve.config import Config
 from dlcv_tf.serve.errors import Code, ServingError
 from dlcv_tf.serve.repository import Repository
 from tests.artifact import tiny
 
 
+def find(repository: Repository, *spec):
+    """Returns the model that would answer a request."""
+    with repository.use(*spec) as model:
+        return model
+
+
 def load(directory) -> Repository:
-    repository = Repository(directory)
+    repository = Repository(Config(str(directory)))
     repository.load()
     return repository
 
@@ -20,15 +27,15 @@ def test_the_newest_version_by_number_serves(tmp_path):
     for version in (9, 10, 2):
         tiny.artifact(tmp_path, "net", version)
     repository = load(tmp_path)
-    assert repository.find("net").version == 10
+    assert find(repository, "net").version == 10
     assert [version.number for version in repository.versions("net")] == [10]
     with pytest.raises(ServingError, match=r"Specific\(net, 9\)"):
-        repository.find("net", 9)
+        find(repository, "net", 9)
 
 
 def test_leading_zeros_count_as_a_number(tmp_path):
     tiny.artifact(tmp_path, "net", 3).rename(tmp_path / "net" / "0003")
-    assert load(tmp_path).find("net", 3).version == 3
+    assert find(load(tmp_path), "net", 3).version == 3
 
 
 def half_written(directory):
@@ -69,7 +76,7 @@ def test_a_bad_version_is_refused_and_the_older_one_serves(tmp_path, caplog, dam
     damage(tiny.artifact(tmp_path, "net", 2))
     repository = load(tmp_path)
     assert repository.ready
-    assert repository.find("net").version == 1
+    assert find(repository, "net").version == 1
     refused, serving = repository.versions("net")
     assert (refused.number, refused.state, refused.code) == (2, "END", Code.DATA_LOSS)
     assert (serving.number, serving.state, serving.code) == (1, "AVAILABLE", Code.OK)
@@ -85,7 +92,7 @@ def test_a_bad_model_does_not_take_the_others_down(tmp_path):
     assert repository.names() == ["bad", "good"]
     assert [model.name for model in repository.loaded()] == ["good"]
     with pytest.raises(ServingError, match=r"Servable not found for request: Latest\(bad\)"):
-        repository.find("bad")
+        find(repository, "bad")
 
 
 def test_if_no_model_is_whole_the_reasons_are_named(tmp_path):
@@ -101,7 +108,7 @@ def test_a_directory_without_models_is_named(tmp_path, name):
     for path in ("net/latest", "net/1.tmp", ".hidden/1"):
         (tmp_path / "no_versions" / path).mkdir(parents=True)
     with pytest.raises(InputError, match=r"looked for NAME/VERSION/manifest.json in /.*" + name):
-        Repository(tmp_path / name)
+        Repository(Config(str(tmp_path / name)))
 
 
 def test_a_loaded_model_answers_on_when_its_directory_vanishes(tmp_path):
@@ -109,5 +116,5 @@ def test_a_loaded_model_answers_on_when_its_directory_vanishes(tmp_path):
     repository = load(tmp_path)
     shutil.rmtree(directory)
     image = tiny.ramp(3, 3)[None]
-    answer = repository.find("net").predict({"images": image})
+    answer = find(repository, "net").predict({"images": image})
     assert answer["probabilities"].shape == (1, len(tiny.LABELS))

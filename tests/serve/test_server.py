@@ -112,7 +112,7 @@ def test_models_that_are_all_damaged_are_refused(tmp_path):
     ],
 )
 def test_an_address_that_cannot_be_had_is_named(models_dir, host, port, message):
-    with pytest.raises(InputError, match=message), server.running(models_dir, host, port):
+    with pytest.raises(InputError, match=message), server.running(models_dir, host=host, port=port):
         pass
 
 
