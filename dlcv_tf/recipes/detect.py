@@ -81,6 +81,8 @@ def shapes_yolo_anchors() -> Recipe:
     """A successor of YOLO on the drawn scenes: two grids of two anchors, features top down.
 
     Command: `dlcv train shapes_yolo_anchors tune=off`.
+    Machine: one core of an AMD EPYC (family 26), shared with other work; 126 s; 2026-11-25.
+    Result: mAP@.5 0.951 (COCO's AP50) on 400 test pictures.
     """
     return Recipe(
         name="shapes_yolo_anchors",
@@ -153,6 +155,8 @@ def shapes_faster_rcnn() -> Recipe:
     """Faster R-CNN on the drawn scenes: 32 regions in a map of stride 4.
 
     Command: `dlcv train shapes_faster_rcnn`.
+    Machine: one core of an AMD EPYC (family 26), shared with other work; 141 s; 2026-11-25.
+    Result: mAP@.5 0.982 (COCO's AP50) on 400 test pictures.
     """
     return Recipe(
         name="shapes_faster_rcnn",
@@ -208,6 +212,8 @@ def shapes_mask_rcnn() -> Recipe:
     """Mask R-CNN on the drawn scenes: Faster R-CNN with a mask of 28x28 for each box.
 
     Command: `dlcv train shapes_mask_rcnn`.
+    Machine: one core of an AMD EPYC (family 26), shared with other work; 241 s; 2026-11-25.
+    Result: AP50 of masks 0.973, of boxes 0.981, on 400 test pictures.
     """
     return Recipe(
         name="shapes_mask_rcnn",
@@ -232,6 +238,8 @@ def coco_mask_rcnn() -> Recipe:
     A check of the whole, not a model: it is tested on the pictures that it has seen.
 
     Command: `dlcv train coco_mask_rcnn data=coco:PATH`.
+    Machine: one core of an AMD EPYC (family 26), shared with other work; 877 s; 2026-11-25.
+    Result: AP50 of masks 0.967, of boxes 0.985, on these 20 pictures.
     """
     return Recipe(
         name="coco_mask_rcnn",

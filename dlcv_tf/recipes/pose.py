@@ -36,6 +36,8 @@ def shapes_pose() -> Recipe:
     """Heatmaps of 14 joints of drawn stick figures, by a small hourglass.
 
     Command: `dlcv train shapes_pose`.
+    Machine: one core of an AMD EPYC (family 26), shared with other work; 37 s; 2026-11-25.
+    Result: PCK@0.2 of 99.8 % on the 400 test figures.
     """
     return Recipe(
         name="shapes_pose",
@@ -84,6 +86,8 @@ def lspet_regression() -> Recipe:
     """Coordinates of 14 joints on crops of Leeds Sports Pose, 14x2 numbers.
 
     Command: `dlcv train lspet_regression data=joints:PATH`.
+    Machine: one core of an AMD EPYC (family 26), shared with other work; 847 s; 2026-11-25.
+    Result: PCK@0.2 of 17.0 % on 300 test crops: heatmaps have more than twice as much.
     """
     return Recipe(
         name="lspet_regression",
