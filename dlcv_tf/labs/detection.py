@@ -129,26 +129,30 @@ def _figures(images, targets, size, strides, sizes) -> dict:
     places = np.asarray(grid.cell_of(things.boxes, (count, count), size))
     step = np.array(size[::-1]) / count
     corners = np.stack([places % count, places // count], axis=-1) * step
-    cells = {
-        "boxes": np.concatenate([corners, corners + step], axis=-1),
-        "scores": np.asarray(things.counted, np.float32),
-        "classes": truth["classes"],
-    }
+    cells = np.concatenate([corners, corners + step], axis=-1)
     tiles = anchors.grid_anchors(size, strides[1:2], (sizes,))
     matched = np.asarray(
         matching.assign(tiles, things.boxes, things.valid, things.ignored, best="bipartite")
     )
     owners = np.take_along_axis(truth["classes"], np.maximum(matched, 0), axis=1)
+    tiles = np.broadcast_to(tiles, (SHOWN, *tiles.shape))
     chosen = {
-        "boxes": np.broadcast_to(tiles, (SHOWN, *tiles.shape)),
-        "scores": (matched >= 0).astype(np.float32),
-        "classes": owners,
+        "cells": _chosen(np.asarray(things.counted), cells, truth["classes"]),
+        "anchors": _chosen(matched >= 0, tiles, owners),
     }
     return {
         f"one_pass_{name}": detections.draw(
-            images[picked], answers, shapes.LABELS, truth, score=0.5, columns=SHOWN
+            images[picked], places, shapes.LABELS, truth, columns=SHOWN
         )
-        for name, answers in (("cells", cells), ("anchors", chosen))
+        for name, places in chosen.items()
+    }
+
+
+def _chosen(is_chosen, boxes, classes) -> dict:
+    """Returns, for each picture, the places that stand for an object: no answers, so no scores."""
+    return {
+        name: [row[kept] for row, kept in zip(rows, is_chosen, strict=True)]
+        for name, rows in (("boxes", boxes), ("classes", classes))
     }
 
 

@@ -183,14 +183,14 @@ def _unpooled(pooled: tf.Tensor, switches: tf.Tensor, way: str) -> tf.Tensor:
     return ways[way](pooled)
 
 
-def convolution_as_matrix(*, kernel: int = 3, stride: int = 2, size: int = 8) -> Finding:
+def convolution_as_matrix(*, kernel: int = 3, stride: int = 2, size: int = 12) -> Finding:
     """A convolution is a matrix X, the transposed one X^T: copies of the filter, added up.
 
     The lecture's example (erratum E19: its matrices are broken in the notes) is X = [[y, z, 0, 0],
     [0, x, y, z]] for a filter of 3, stride 2 and padding 1. X^T is compared with the sum of copies
     and with TensorFlow. With a stride above 1 no row is its neighbour moved by one: X^T is no
-    convolution. A transposed convolution of ones shows how many copies reach each pixel: a
-    checkerboard where the stride does not divide the filter.
+    convolution. A transposed convolution of ones shows how many copies reach each pixel away from
+    the border: a checkerboard where the stride does not divide the filter.
 
     Curriculum: row 138.
 
@@ -217,11 +217,11 @@ def convolution_as_matrix(*, kernel: int = 3, stride: int = 2, size: int = 8) ->
     )[0, :, :, 0]
     by_matrix = float(np.abs(matrix.T @ values.ravel() - copies.ravel()).max())
     by_framework = float(np.abs(framework - copies).max())
-    counts = {
-        f"{k}x{k}, stride {s}": transposed_convolution(np.ones((size, size)), np.ones((k, k)), s)
-        for k, s in ((kernel, stride), (-(-kernel // stride) * stride, stride), (kernel, 1))
-    }
-    inner = {name: each[kernel:-kernel, kernel:-kernel] for name, each in counts.items()}
+    inner = {}
+    for k, s in ((kernel, stride), (-(-kernel // stride) * stride, stride), (kernel, 1)):
+        counts = transposed_convolution(np.ones((size, size)), np.ones((k, k)), s)
+        away = slice(k - 1, len(counts) - (k - 1))  # from the border, where copies are missing
+        inner[f"{k}x{k}, stride {s}"] = counts[away, away]
     spread = {name: sorted({int(n) for n in each.ravel()}) for name, each in inner.items()}
     is_convolution = {}
     for s in (1, 2):
@@ -230,8 +230,8 @@ def convolution_as_matrix(*, kernel: int = 3, stride: int = 2, size: int = 8) ->
         moved = np.array_equal(transposed[1:, 1:], transposed[:-1, :-1])
         is_convolution[f"stride {s}"] = moved
     exact = forth.tolist() == [8, 20] and back.tolist() == [2, 4, 2, 3]
-    side = min(len(each) for each in counts.values())
-    tiles = [each[:side, :side] / each.max() for each in counts.values()]
+    side = min(len(each) for each in inner.values())
+    tiles = [each[:side, :side] / each.max() for each in inner.values()]
     grey = (np.stack(tiles)[..., None] * 255).round().astype(np.uint8)
     return Finding(
         claim="Convolution is X a; transposed convolution is X^T b, which sums overlapping copies "
@@ -259,7 +259,7 @@ def convolution_as_matrix(*, kernel: int = 3, stride: int = 2, size: int = 8) ->
                 "filter (1, 2, 3), stride 2, padding 1",
             )
         ],
-        figures={"convolution_as_matrix": pictures.grid(grey, list(counts), columns=3)},
+        figures={"convolution_as_matrix": pictures.grid(grey, list(inner), columns=3)},
     )
 
 

@@ -84,6 +84,8 @@ class MaxPoolWithSwitches(keras.layers.Layer):
     Reference: Badrinarayanan et al., "SegNet", https://arxiv.org/abs/1511.00561.
     """
 
+    size = stride = 2  # of the windows, pixels
+
     def __init__(self, padding="same", **kwargs):
         super().__init__(**kwargs)
         if padding not in PADDINGS:

@@ -300,12 +300,14 @@ def _limits(values: np.ndarray, log: bool) -> tuple[float, float]:
 def _ticks(axes: Axes, side: str, log: bool) -> None:
     """Sets few, plain ticks."""
     axis = getattr(axes, f"{side}axis")
-    axis.set_major_locator(
-        LogLocator(numticks=MOST_TICKS + 2) if log else MaxNLocator(MOST_TICKS, steps=(1, 2, 5, 10))
-    )
     if log:
+        low, high = np.log10(axis.get_view_interval())
+        between = (1, 2, 5) if np.floor(high) <= np.ceil(low) else (1,)  # one power is no scale
+        axis.set_major_locator(LogLocator(subs=between, numticks=MOST_TICKS + 2))
         axis.set_minor_locator(NullLocator())
         axis.set_minor_formatter(NullFormatter())
+    else:
+        axis.set_major_locator(MaxNLocator(MOST_TICKS, steps=(1, 2, 5, 10)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value)))
     _tick_texts(axes, side)
 

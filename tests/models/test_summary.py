@@ -54,20 +54,12 @@ def test_work_of_vgg19():
     assert summary.macs(network) / 1e9 == pytest.approx(19.63, rel=0.006)
 
 
-SWITCHES = (
-    "segnet",
-    "unet",
-)  # what an unpooled place sees hangs on the picture: nothing is claimed
-REGIONS = ("mask_rcnn",)  # what is computed for each region is named as not counted
-
-
 @pytest.mark.parametrize("name", models.BUILDERS)
 def test_every_network_of_ours_is_known_through_and_through(name):
     network = cases.MODELS[name][0]()
     facts = summary.summarize(network)
-    assert all(layer.endswith("each_region") for layer in facts.uncounted)
-    assert bool(facts.uncounted) == (name in REGIONS)
-    assert any(row.field is None for row in facts.rows) == (name in SWITCHES)
+    assert not facts.uncounted
+    assert all(row.field is not None for row in facts.rows)
     assert facts.parameters == network.count_params()
     assert facts.trainable == sum(int(np.prod(v.shape)) for v in network.trainable_variables)
     assert facts.rows[-1].output_shape in [tuple(each.shape[1:]) for each in network.outputs]
@@ -133,6 +125,19 @@ def test_work_that_is_not_known_is_said():
     assert summary.summarize(network).uncounted == ("attend",)
     with pytest.raises(InputError, match="got the layers attend, expected only kinds whose work"):
         summary.macs(network)
+
+
+def test_what_runs_on_each_region_counts_for_each():
+    inputs = keras.Input((7, 6, 5, 3))  # seven regions
+    branch = keras.Sequential([keras.Input((6, 5, 3)), layers.Conv2D(4, 3), layers.Conv2D(2, 1)])
+    facts = summary.summarize(keras.Model(inputs, own.EachRegion(branch)(inputs)))
+    assert facts.macs == 7 * (4 * 3 * (3 * 3 * 3 * 4) + 4 * 3 * (4 * 2))
+    assert facts.rows[-1].memory == 7 * 4 * (4 * 3 * 4 + 4 * 3 * 2)
+    assert facts.parameters == branch.count_params() and not facts.uncounted
+    states, many = keras.Input((5, 4)), keras.Input((7, 5, 4))
+    unknown = keras.Model(states, layers.MultiHeadAttention(2, 3)(states, states))
+    network = keras.Model(many, own.EachRegion(unknown, name="each")(many))
+    assert summary.summarize(network).uncounted == ("each",)
 
 
 def test_shared_layers_work_twice_and_weigh_once():
@@ -206,6 +211,12 @@ def test_summarizing_leaves_the_model_as_it_is():
 
 
 # ---- receptive fields, measured ----
+
+
+def unpooled(x):
+    """Pooled, convolved, and put back where the maxima were."""
+    maxima, switches = own.MaxPoolWithSwitches()(layers.Conv2D(2, 3, padding="same")(x))
+    return own.MaxUnpool()(layers.Conv2D(2, 3, padding="same")(maxima), switches)
 
 
 def branches(x):
@@ -309,6 +320,9 @@ def test_fields_are_those_measured(name):
         ("nearest", lambda x: layers.Conv2D(2, 3)(layers.UpSampling2D(2)(x)), 2),
         ("bilinear", lambda x: layers.UpSampling2D(2, interpolation="bilinear")(x), 2),
         ("hourglass", hourglass, 7),
+        ("switches", unpooled, 8),
+        ("nearest, own", lambda x: layers.Conv2D(2, 3)(own.NearestUnpool()(x)), 2),
+        ("nails", lambda x: layers.Conv2D(2, 3)(own.BedOfNails()(x)), 2),
     ],
 )
 def test_fields_behind_a_larger_map_cover_those_measured(name, build, field):

@@ -35,6 +35,13 @@ def test_lines_are_the_numbers_and_have_names():
     assert axes.get_ylim()[0] < 0.5 and axes.get_ylim()[1] > 3
 
 
+@pytest.mark.parametrize("x, ticks", [([16, 256], [20, 50, 100, 200]), ([2, 300], [10, 100])])
+def test_a_logarithmic_axis_has_more_than_one_tick(x, ticks):
+    series = {"a": (x, [1, 2])}
+    (axes,) = charts.draw([panel(series=series, references=None, x_log=True)]).axes
+    assert [tick for tick in axes.get_xticks() if x[0] <= tick <= x[1]] == ticks
+
+
 def test_a_single_series_needs_no_name():
     (axes,) = charts.draw([panel(series={"plain": (X, X)}, references=None)]).axes
     assert set(texts(axes)) == {"Loss", "loss", "step"}

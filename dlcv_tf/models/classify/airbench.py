@@ -9,9 +9,8 @@ import keras
 from keras import layers
 
 from dlcv_tf.errors import InputError
+from dlcv_tf.layers.blocks import normalised
 
-BATCH_NORM_MOMENTUM = 0.9
-BATCH_NORM_EPSILON = 1e-5
 WHITENING_SIZE = 2  # pixels a side (section 3.1)
 SMALLEST = 9  # pixels a side: one is left after whitening and three pools
 LOGIT_SCALE = 1 / 9  # section 3.1
@@ -72,7 +71,4 @@ def _convolution(x, width: int, name: str):
 
 
 def _norm_relu(x, name: str):
-    x = layers.BatchNormalization(
-        momentum=BATCH_NORM_MOMENTUM, epsilon=BATCH_NORM_EPSILON, name=name
-    )(x)
-    return layers.ReLU(name=f"{name}_relu")(x)
+    return layers.ReLU(name=f"{name}_relu")(normalised(x, name))

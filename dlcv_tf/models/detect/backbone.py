@@ -2,12 +2,10 @@
 
 from collections.abc import Sequence
 
-from keras import initializers, layers
+from keras import layers
 
 from dlcv_tf.errors import InputError
-
-BATCH_NORM_MOMENTUM = 0.9
-BATCH_NORM_EPSILON = 1e-5
+from dlcv_tf.layers.blocks import convolution_relu
 
 
 def plain(images, widths: Sequence[int], depths: Sequence[int]) -> dict[int, object]:
@@ -35,7 +33,7 @@ def plain(images, widths: Sequence[int], depths: Sequence[int]) -> dict[int, obj
     for stage, (width, depth) in enumerate(zip(widths, depths, strict=True), start=1):
         for number in range(depth):
             stride = 2 if number == 0 else 1
-            x = conv_norm_relu(x, width, stride=stride, name=f"stage{stage}_{number + 1}")
+            x = convolution_relu(x, width, stride=stride, name=f"stage{stage}_{number + 1}")
         x = layers.Identity(name=f"c{stage}")(x)
         features[2**stage] = x
     return features
@@ -54,22 +52,3 @@ def chosen(features: dict[int, object], strides: Sequence[int]) -> list:
                 "each stage of the backbone"
             )
     return [features[stride] for stride in strides]
-
-
-def conv_norm_relu(x, filters: int, *, name: str, size: int = 3, stride: int = 1):
-    """Adds a bias-free convolution, He initialised, batch normalisation and ReLU."""
-    if stride != 1:  # "same" would pad on one side only, and differently for odd and even sizes
-        x = layers.ZeroPadding2D(size // 2, name=f"{name}_pad")(x)
-    x = layers.Conv2D(
-        filters,
-        size,
-        strides=stride,
-        padding="same" if stride == 1 else "valid",
-        use_bias=False,
-        kernel_initializer=initializers.VarianceScaling(2.0, "fan_out"),
-        name=name,
-    )(x)
-    x = layers.BatchNormalization(
-        momentum=BATCH_NORM_MOMENTUM, epsilon=BATCH_NORM_EPSILON, name=f"{name}_norm"
-    )(x)
-    return layers.ReLU(name=f"{name}_relu")(x)

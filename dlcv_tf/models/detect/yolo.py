@@ -6,6 +6,7 @@ import keras
 from keras import layers
 
 from dlcv_tf.errors import InputError
+from dlcv_tf.layers import blocks
 from dlcv_tf.models.detect import backbone, ssd
 
 LEAK = 0.1  # of the leaky ReLU before the published network's last layer (section 2.2)
@@ -119,7 +120,7 @@ def _top_down(grids: list, strides: Sequence[int]) -> list:
         width = fine.shape[-1]
         factor = strides[number + 1] // strides[number]
         name = f"down{strides[number]}"
-        x = backbone.conv_norm_relu(coarse, width, size=1, name=f"{name}_narrow")
+        x = blocks.convolution_relu(coarse, width, 1, name=f"{name}_narrow")
         x = layers.UpSampling2D(factor, name=f"{name}_up")(x)
         if x.shape[1:3] != fine.shape[1:3]:
             raise InputError(
@@ -127,5 +128,5 @@ def _top_down(grids: list, strides: Sequence[int]) -> list:
                 f"enlarged ones, expected a picture whose sides {strides[-1]} divides"
             )
         x = layers.Concatenate(name=f"{name}_joined")([fine, x])
-        merged.insert(0, backbone.conv_norm_relu(x, width, name=f"{name}_mixed"))
+        merged.insert(0, blocks.convolution_relu(x, width, name=f"{name}_mixed"))
     return merged

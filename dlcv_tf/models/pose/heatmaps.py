@@ -7,7 +7,8 @@ import keras
 from keras import layers
 
 from dlcv_tf.errors import InputError
-from dlcv_tf.models.pose.encoder import conv_norm, encoder, residual
+from dlcv_tf.layers.blocks import convolution, residual
+from dlcv_tf.models.pose.encoder import encoder
 
 
 def joint_heatmaps(
@@ -48,9 +49,9 @@ def joint_heatmaps(
     x = features[-1]
     for number in range(len(widths) - 1, strides.index(stride), -1):
         name, width = f"up{strides[number - 1]}", widths[number - 1]
-        x = conv_norm(x, width, 1, name=f"{name}_narrow")
+        x = convolution(x, width, 1, name=f"{name}_narrow")
         x = layers.UpSampling2D(2, interpolation="nearest", name=f"{name}_size")(x)
-        lateral = conv_norm(features[number - 1], width, 1, name=f"{name}_lateral")
+        lateral = convolution(features[number - 1], width, 1, name=f"{name}_lateral")
         x = layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([x, lateral]))
         x = residual(x, width, name=f"{name}_block")
     heatmaps = layers.Conv2D(

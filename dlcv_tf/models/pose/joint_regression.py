@@ -3,7 +3,8 @@
 import keras
 from keras import layers
 
-from dlcv_tf.models.pose.encoder import BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM, encoder
+from dlcv_tf.layers.blocks import normalised
+from dlcv_tf.models.pose.encoder import encoder
 
 
 def joint_regression(
@@ -35,10 +36,7 @@ def joint_regression(
     images = keras.Input(input_shape, name="images")
     x = layers.Flatten(name="places")(encoder(images, tuple(widths), blocks)[-1])
     x = layers.Dense(hidden_units, use_bias=False, kernel_initializer="he_normal", name="hidden")(x)
-    x = layers.BatchNormalization(
-        momentum=BATCH_NORM_MOMENTUM, epsilon=BATCH_NORM_EPSILON, name="hidden_norm"
-    )(x)
-    x = layers.ReLU(name="hidden_relu")(x)
+    x = layers.ReLU(name="hidden_relu")(normalised(x, "hidden_norm"))
     x = layers.Dropout(dropout, name="dropout")(x)
     small = keras.initializers.RandomNormal(stddev=0.001)
     middle = keras.initializers.Constant(0.5)

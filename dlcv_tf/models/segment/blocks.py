@@ -3,40 +3,13 @@
 import keras
 from keras import layers
 
-BATCH_NORM_MOMENTUM = 0.9
-BATCH_NORM_EPSILON = 1e-5
+from dlcv_tf.layers import blocks
 
 
-def convolution(
-    x, filters: int, name: str, *, size=3, stride=1, padding="same", batch_norm=True, dilation=1
-):
-    """Adds a convolution, He initialised, perhaps a batch normalisation, and a ReLU.
-
-    Args:
-        x: (batch, height, width, channels).
-        filters: maps that come out.
-        name: of the convolution; `_norm` and `_relu` follow it.
-        size: height and width of the filters.
-        stride: pixels from place to place.
-        padding: "same" or "valid".
-        batch_norm: normalise; the convolution then has no bias.
-        dilation: pixels from weight to weight.
-    """
-    x = layers.Conv2D(
-        filters,
-        size,
-        strides=stride,
-        padding=padding,
-        dilation_rate=dilation,
-        use_bias=not batch_norm,
-        kernel_initializer=keras.initializers.HeNormal(),
-        name=name,
-    )(x)
-    if batch_norm:
-        x = layers.BatchNormalization(
-            momentum=BATCH_NORM_MOMENTUM, epsilon=BATCH_NORM_EPSILON, name=f"{name}_norm"
-        )(x)
-    return layers.ReLU(name=f"{name}_relu")(x)
+def convolution(x, filters: int, name: str, **options):
+    """Adds a convolution, perhaps a batch normalisation, and a ReLU; see `layers.blocks`."""
+    options = {"padding": "same", "kernel_initializer": "he_normal"} | options
+    return blocks.convolution_relu(x, filters, name=name, **options)
 
 
 def pixel_scores(x, num_classes: int, name: str = "logits"):

@@ -12,6 +12,7 @@ import math
 import keras
 from keras import layers
 
+from dlcv_tf.layers import MaxPoolWithSwitches, MaxUnpool
 from dlcv_tf.models.summary import kinds
 from dlcv_tf.models.summary.calls import Call, Graph
 
@@ -70,8 +71,13 @@ def fields(graph: Graph) -> dict[int, Field]:
     for call in graph.calls:
         if not call.inputs:
             continue
-        field = _field(call, [found[id(each)] for each in call.inputs])
+        before = [found[id(each)] for each in call.inputs]
+        if isinstance(call.operation, MaxUnpool):  # a number may go to any place of its window
+            before[0] = _doubled(before[0])
+        field = _field(call, before)
         found |= {id(each): field for each in call.outputs}
+        if isinstance(call.operation, MaxPoolWithSwitches):  # a switch sees what its window does
+            found[id(call.outputs[1])] = _doubled(field)
     return found
 
 
@@ -117,7 +123,7 @@ def _windowed(operation, field: Field, sizes: tuple[int, ...], call: Call) -> Fi
             for axis, (span, kernel, stride) in enumerate(windows)
         )
     if isinstance(operation, kinds.UPSAMPLINGS):
-        factors = operation.size if isinstance(operation.size, tuple) else (operation.size,)
+        factors = kinds.for_each(operation.size, len(field))
         taps = INTERPOLATED.get(getattr(operation, "interpolation", "nearest"))
         if taps is None:
             return None
@@ -152,6 +158,11 @@ def _between(span: Span, taps: int, factor: int, centre: float) -> Span:
     """Returns the span of outputs between the input's places: `factor` of them to each."""
     middle = span.shifted(-centre / factor - (taps - 1) / 2)
     return Span(span.jump / factor, middle.first, middle.last + (taps - 1) * span.jump)
+
+
+def _doubled(field: Field) -> Field:
+    """Returns the field of a map that repeats each place of another over 2x2."""
+    return field and tuple(_between(span, 1, 2, 0.5) for span in field)
 
 
 def _union(depends: list[tuple[Field, tuple[int, ...]]]) -> Field:

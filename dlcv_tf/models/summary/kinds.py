@@ -20,10 +20,13 @@ TRANSPOSED = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTrans
 POOLINGS = (
     *(layers.MaxPooling1D, layers.MaxPooling2D, layers.MaxPooling3D),
     *(layers.AveragePooling1D, layers.AveragePooling2D, layers.AveragePooling3D),
-    *(own.MaxPool, own.AveragePool, own.SoftPool),
+    *(own.MaxPool, own.AveragePool, own.SoftPool, own.MaxPoolWithSwitches),
 )
 WINDOWED = CONVOLUTIONS + POOLINGS
-UPSAMPLINGS = (layers.UpSampling1D, layers.UpSampling2D, layers.UpSampling3D)
+UPSAMPLINGS = (
+    *(layers.UpSampling1D, layers.UpSampling2D, layers.UpSampling3D),
+    *(own.NearestUnpool, own.BedOfNails),
+)
 PADDINGS = (layers.ZeroPadding1D, layers.ZeroPadding2D, layers.ZeroPadding3D)
 CROPPINGS = (layers.Cropping1D, layers.Cropping2D, layers.Cropping3D)
 
@@ -48,7 +51,7 @@ POINTWISE = (
     *(layers.Dropout, layers.GaussianDropout, layers.GaussianNoise, layers.AlphaDropout),
     *(layers.SpatialDropout1D, layers.SpatialDropout2D, layers.SpatialDropout3D, own.Dropout),
     *(layers.Add, layers.Subtract, layers.Multiply, layers.Average, layers.Maximum, layers.Minimum),
-    *(own.Sigmoid, own.Tanh, own.ReLU, own.LeakyReLU, own.PReLU, own.ELU),
+    *(own.Sigmoid, own.Tanh, own.ReLU, own.LeakyReLU, own.PReLU, own.ELU, own.MaxUnpool),
 )
 # Names of `keras.ops` that do, too.
 POINTWISE_OPERATIONS = frozenset(
@@ -78,13 +81,14 @@ def windows(layer, sizes: Sequence[int]) -> Iterator[tuple[int, int, int, int]]:
     taps, strides = (taps, layer.strides) if taps else (layer.size, layer.stride)
     dilation = getattr(layer, "dilation_rate", 1)
     padding = getattr(layer, "padding", "valid")
-    each_axis = (_each(value, count) for value in (taps, strides, dilation))
+    each_axis = (for_each(value, count) for value in (taps, strides, dilation))
     for size, kernel, stride, step in zip(sizes, *each_axis, strict=True):
         span = (kernel - 1) * step + 1
         yield kernel, stride, step, _before(padding, size, span, stride)
 
 
-def _each(value, count: int) -> tuple[int, ...]:
+def for_each(value, count: int) -> tuple[int, ...]:
+    """Returns a value for each axis, of a tuple or of one number for all."""
     return (value,) * count if isinstance(value, int) else tuple(value)
 
 

@@ -1,7 +1,8 @@
 """What every layer of a Keras model costs and sees: shapes, parameters, memory, MACs, fields.
 
 Conventions: one example; a MAC is one multiplication with its addition, and those of convolutions
-(on padding too), dense layers and recurrent cells are counted, biases and all other layers are not;
+(on padding too), dense layers and recurrent cells are counted, biases and all other layers are not,
+and a network that runs on each region of a picture counts once for each of them;
 memory is what the layers' outputs take, each once, nothing for views (flatten, reshape, identity);
 receptive fields are those of the first input and may reach into its padding.
 """
@@ -15,7 +16,7 @@ import tensorflow as tf
 from keras import layers
 
 from dlcv_tf.errors import InputError
-from dlcv_tf.layers import NeighbourVotes
+from dlcv_tf.layers import EachRegion, NeighbourVotes
 from dlcv_tf.models.summary import calls, fields, kinds, lints
 
 
@@ -124,7 +125,7 @@ def summarize(model: keras.Model, input_shape: Sequence[int] | None = None) -> S
             output_shape=tuple(first.shape[1:]),
             parameters=_size(weights),
             trainable=_size(each for each in weights if each.trainable),
-            memory=0 if isinstance(call.operation, kinds.VIEWS) else sum(map(_bytes, call.outputs)),
+            memory=_memory(call),
             dtype=str(first.dtype),
             macs=_macs(call),
             field=None if field is None else tuple(span.size for span in field),
@@ -170,7 +171,30 @@ def _macs(call: calls.Call) -> int | None:
         return math.prod(fields.places(call.outputs[0], layer)) * _size(kernels)
     if isinstance(layer, NeighbourVotes):  # the picture's product with every example
         return _size([layer.examples])
+    regions, inside = _inside(call)
+    if regions:
+        each = [_macs(inner) for inner in inside]
+        return None if None in each else regions * sum(each)
     return None
+
+
+def _memory(call: calls.Call) -> int:
+    """Returns the bytes of what a call makes."""
+    if isinstance(call.operation, kinds.VIEWS):
+        return 0
+    regions, inside = _inside(call)
+    if regions:
+        return regions * sum(map(_memory, inside))
+    return sum(map(_bytes, call.outputs))
+
+
+def _inside(call: calls.Call) -> tuple[int, tuple[calls.Call, ...]]:
+    """Returns how many regions a network in a call runs on, and its own calls for one of them."""
+    layer = call.operation
+    if not (isinstance(layer, EachRegion) and isinstance(layer.layer, keras.Model)):
+        return 0, ()
+    regions, *shape = call.inputs[0].shape[1:]
+    return regions, calls.trace(layer.layer, shape).calls[1:]  # without its input
 
 
 def _seen(graph: calls.Graph, known: dict[int, fields.Field]) -> tuple[int, ...] | None:
