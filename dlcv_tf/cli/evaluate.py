@@ -73,7 +73,8 @@ def _artifact_metrics(options: argparse.Namespace) -> dict:
     if not name:
         raise errors.InputError(f"{directory} does not say what it was trained on: add --data NAME")
     task = getattr(tasks, facts.task, tasks.Classifier)  # an ensemble answers as a classifier
-    is_class = task.targets == "labels"
+    kind = task.measured_on(facts.signatures["serving_default"]["outputs"])
+    is_class = kind == "labels"
     size = tuple(facts.preprocessing["size"])
     dataset, info = data.load(
         name,
@@ -81,7 +82,7 @@ def _artifact_metrics(options: argparse.Namespace) -> dict:
         image_size=size,
         channels=facts.preprocessing["channels"],
         download=options.download,
-        **({} if is_class else {"targets": task.targets}),
+        **({} if is_class else {"targets": kind}),
     )
     _check_labels(info, facts.labels)
     entry = facts.formats[options.format]

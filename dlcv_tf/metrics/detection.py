@@ -1,4 +1,4 @@
-"""Mean average precision of boxes and of masks: VOC's and COCO's."""
+"""Mean average precision of boxes, of masks and of joints: VOC's and COCO's."""
 
 import numpy as np
 
@@ -6,6 +6,10 @@ from dlcv_tf.artifact import masks as artifact_masks
 from dlcv_tf.errors import InputError
 from dlcv_tf.metrics import average_precision as ap
 from dlcv_tf.metrics import coco
+
+# What is in a box: the prefix of its figures, and what pycocotools calls it.
+PARTS = {"masks": ("mask", "segm"), "joints": ("keypoint", "keypoints")}
+MASK_SHARE = 0.53  # of a person's box, where the mask is not known
 
 
 class DetectionMetric:
@@ -71,7 +75,7 @@ class DetectionMetric:
             objects = {name: each[number][valid] for name, each in targets.items()}
             found = {
                 name: answers[name][number][:count]
-                for name in ("boxes", "scores", "classes", "masks")
+                for name in ("boxes", "scores", "classes", "masks", "joints")
                 if name in answers
             }
             self._pictures.append(self._picture(objects, found))
@@ -144,13 +148,19 @@ class DetectionMetric:
 
 
 class InstanceMetric(DetectionMetric):
-    """Mean average precision of boxes and of masks: `mask_map50`, `mask_map` and so on.
+    """Mean average precision of boxes, and of masks (`mask_map50`, ...) and joints in them.
 
     The overlap of masks is that of their pixels; a found mask is put into its picture first. The
     figures of small, medium and large objects go by the number of their pixels, as in COCO.
 
+    Joints (`keypoint_map50`, ...) are compared by COCO's similarity of keypoints, see
+    `coco.evaluate`, whose unit is the root of a person's area. Where there are no masks it is taken
+    to be 0.53 of the box, as in xtcocotools; COCO's own figures take the annotated area.
+
     `update_state` takes `masks` besides: (batch, objects, height, width), 0 and 1, in the targets,
-    and (batch, most, m, m) in the answers, probabilities in the boxes.
+    and (batch, most, m, m) in the answers, probabilities in the boxes. And `joints` (batch, objects
+    or most, joints, 3): x, y in pixels, and whether it is visible in the targets. What both have is
+    measured.
 
     Args:
         num_classes: number of classes.
@@ -158,10 +168,32 @@ class InstanceMetric(DetectionMetric):
         plus_one: as for `DetectionMetric`.
     """
 
+    _parts = tuple(PARTS)
+
+    def update_state(self, targets, answers):
+        parts = tuple(name for name in PARTS if name in targets and name in answers)
+        if not parts or (self._pictures and parts != self._parts):
+            raise InputError(
+                f"got targets {sorted(targets)} and answers {sorted(answers)}, expected masks or "
+                "joints in both, in every batch alike: load other targets, or take DetectionMetric"
+            )
+        self._parts = parts
+        super().update_state(targets, answers)
+
     def _picture(self, objects, found):
+        picture = super()._picture(objects, found)
+        if "masks" in self._parts:
+            self._add_masks(picture, objects, found)
+        else:
+            for thing in picture["truth"]:
+                thing["area"] *= MASK_SHARE
+        if "joints" in self._parts:
+            self._add_joints(picture, objects["joints"], found["joints"])
+        return picture
+
+    def _add_masks(self, picture: dict, objects: dict, found: dict) -> None:
         from pycocotools import mask as coco_masks
 
-        picture = super()._picture(objects, found)
         size = objects["masks"].shape[-2:]
         pasted = artifact_masks.paste(found["masks"], found["boxes"], size)
         for things, masks in (("truth", objects["masks"]), ("found", pasted)):
@@ -169,13 +201,32 @@ class InstanceMetric(DetectionMetric):
                 thing["mask"] = coco_masks.encode(np.asfortranarray(mask, np.uint8))
                 if things == "truth":
                     thing["area"] = float(np.count_nonzero(mask))
-        return picture | {"size": size}
+        picture["size"] = size
+
+    def _add_joints(self, picture: dict, true: np.ndarray, found: np.ndarray) -> None:
+        known = true[true[..., 2] > 0]
+        if true.shape[1:] != found.shape[1:]:
+            raise InputError(
+                f"got {found.shape[1]} joints of a detection and {true.shape[1]} of an object, "
+                "expected as many"
+            )
+        if not (np.isfinite(known).all() and np.isfinite(found).all()):
+            raise InputError("got joints that are not finite, expected x and y in pixels")
+        for things, joints in (("truth", true), ("found", found)):
+            for thing, places in zip(picture[things], joints, strict=True):
+                thing["joints"] = places
 
     def result(self) -> dict[str, float]:
-        """Returns what `DetectionMetric` does, and all COCO's numbers of masks as `mask_NAME`."""
-        numbers, classes = coco.evaluate(self._pictures, self.num_classes, "segm")
-        masks = numbers | _named("ap50", self.labels, classes)
-        return super().result() | {f"mask_{name}": value for name, value in masks.items()}
+        """Returns what `DetectionMetric` does, and COCO's numbers of masks and of joints.
+
+        They are called `mask_NAME` and `keypoint_NAME`; before any picture there are both.
+        """
+        numbers = super().result()
+        for prefix, kind in (PARTS[name] for name in self._parts):
+            found, classes = coco.evaluate(self._pictures, self.num_classes, kind)
+            found |= _named("ap50", self.labels, classes)
+            numbers |= {f"{prefix}_{name}": value for name, value in found.items()}
+        return numbers
 
 
 def _boxes(things: list[dict]) -> np.ndarray:

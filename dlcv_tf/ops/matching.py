@@ -23,15 +23,20 @@ def match(
     An anchor is positive if its largest overlap is at least `positive`, negative if it is below
     `negative`, and takes no part in the training in between: not every anchor that touches an
     object is positive. So that every object has an anchor, each object's best ones are positive
-    whatever their overlap, as long as there is any.
+    whatever their overlap, as long as there is any. The paper does not say for which object: such
+    an anchor may overlap another one more. Published codes differ: it stands for the object whose
+    best it is in mmdetection (`gt_max_assign_all`), which is `best=True`, and for the one that it
+    overlaps most itself in the authors' code, Detectron2 and torchvision
+    (`allow_low_quality_matches`), `best="argmax"`, where an object may then be left without any.
 
     Args:
         overlaps: (..., anchors, objects) intersection over union, in [0, 1]; objects may be 0.
         positive: least overlap of a positive anchor.
         negative: overlap below which an anchor is negative, at most `positive`.
         best: True makes each object's best anchors positive, all of them if several overlap it
-            alike (Faster R-CNN); "bipartite" gives each object one anchor of its own (SSD, d2l:
-            see `bipartite`); False does neither.
+            alike (Faster R-CNN), for that object, and "argmax" for the one they overlap most;
+            "bipartite" gives each object one anchor of its own (SSD, d2l: see `bipartite`); False
+            does nothing of it.
         valid: (..., objects) bool, False for rows that are no objects (padding); all are by
             default.
 
@@ -49,8 +54,8 @@ def match(
             f"got negative={negative} and positive={positive}, expected 0 <= negative <= positive "
             "<= 1"
         )
-    if best not in (True, False, "bipartite"):
-        raise InputError(f"got best={best!r}, expected True, False or 'bipartite'")
+    if best not in (True, False, "argmax", "bipartite"):
+        raise InputError(f"got best={best!r}, expected True, False, 'argmax' or 'bipartite'")
     overlaps = _of_valid(overlaps, valid)
     largest, matched = _best_object(overlaps)
     labels = tf.where(largest < negative, NEGATIVE, IGNORED)
@@ -61,7 +66,9 @@ def match(
         own = bipartite(overlaps)
         return tf.where(own >= 0, own, labels)
     is_best = (overlaps == tf.reduce_max(overlaps, axis=-2, keepdims=True)) & (overlaps > 0)
-    _, own = _best_object(tf.where(is_best, overlaps, 0))
+    own = matched
+    if best != "argmax":
+        _, own = _best_object(tf.where(is_best, overlaps, 0))
     return tf.where(tf.reduce_any(is_best, axis=-1), own, labels)
 
 

@@ -20,6 +20,7 @@ from dlcv_tf.recipes.detect import bccd_faster_rcnn as bccd_faster_rcnn
 from dlcv_tf.recipes.detect import bccd_ssd as bccd_ssd
 from dlcv_tf.recipes.detect import coco_mask_rcnn as coco_mask_rcnn
 from dlcv_tf.recipes.detect import shapes_faster_rcnn as shapes_faster_rcnn
+from dlcv_tf.recipes.detect import shapes_keypoint_rcnn as shapes_keypoint_rcnn
 from dlcv_tf.recipes.detect import shapes_mask_rcnn as shapes_mask_rcnn
 from dlcv_tf.recipes.detect import shapes_sliding_window as shapes_sliding_window
 from dlcv_tf.recipes.detect import shapes_ssd as shapes_ssd
@@ -58,6 +59,7 @@ RECIPES = {
     "shapes_yolo_anchors": shapes_yolo_anchors,
     "bccd_ssd": bccd_ssd,
     "shapes_mask_rcnn": shapes_mask_rcnn,
+    "shapes_keypoint_rcnn": shapes_keypoint_rcnn,
     "coco_mask_rcnn": coco_mask_rcnn,
     "shapes_faster_rcnn": shapes_faster_rcnn,
     "bccd_faster_rcnn": bccd_faster_rcnn,

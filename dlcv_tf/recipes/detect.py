@@ -18,13 +18,16 @@ def shapes_sliding_window() -> Recipe:
     """A sliding window on the drawn scenes: a classifier at all places and six sizes.
 
     Command: `dlcv train shapes_sliding_window`.
+    Machine: one core of an AMD EPYC (family 26), shared with other work; 952 s; 2026-11-25.
+    Result: mAP@.5 0.870 (COCO's AP50) on 400 test pictures; the windows are the boxes.
     """
     return Recipe(
         name="shapes_sliding_window",
         network="sliding_window",
+        network_options={"widths": (24, 48, 96)},
         method="sliding_window",
-        epochs=14,
-        learning_rate=0.03,
+        epochs=45,
+        learning_rate=0.04,
         **SHAPES,
     )
 
@@ -229,6 +232,36 @@ def shapes_mask_rcnn() -> Recipe:
         optimizer="adam",
         learning_rate=0.002,
         weight_decay=1e-4,
+    )
+
+
+def shapes_keypoint_rcnn() -> Recipe:
+    """Mask R-CNN with a branch for joints and none for masks, on the drawn figures.
+
+    Command: `dlcv train shapes_keypoint_rcnn tune=off`.
+    Machine: 2 cores of an AMD EPYC (family 26); 61 s; 2026-11-25.
+    Result: AP of joints (COCO's OKS) 0.985, at 0.5 1.000; of boxes 0.905, on 400 test pictures.
+    """
+    return Recipe(
+        name="shapes_keypoint_rcnn",
+        data="shapes",
+        network="mask_rcnn",
+        network_options={
+            "detector": SHAPES_REGIONS | {"anchor_sizes": (32, 44, 56), "num_proposals": 16},
+            "mask_filters": (),
+            "num_joints": 14,
+            "joint_filters": (32, 32, 32),
+        },
+        task_class="InstanceSegmenter",
+        task_options={"max_detections": 5},
+        method="mask_rcnn",
+        method_options={"mask_weight": 0.0, "joint_weight": 0.3, "samples": 16},
+        epochs=12,
+        batch_size=16,
+        optimizer="adam",
+        learning_rate=0.002,
+        weight_decay=1e-4,
+        augmentations=("flip",),
     )
 
 

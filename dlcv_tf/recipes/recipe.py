@@ -148,7 +148,8 @@ class Recipe:
         """What the task is trained on, as `data.load` takes it."""
         from dlcv_tf import tasks
 
-        return getattr(tasks, self.task_class).targets
+        learner = self._method() if self.method else getattr(tasks, self.task_class)
+        return learner.targets
 
     @property
     def wanted(self) -> str:
@@ -235,15 +236,19 @@ class Recipe:
 
     def _task_options(self) -> dict:
         """Returns the arguments of the task besides network, preprocessing and class names."""
-        from dlcv_tf.tasks import methods
-
         if self.task_class == "Classifier":
             return {"test_time_flip": self.test_time_flip} | self.task_options
         if not self.method:
             return dict(self.task_options)
+        return {"method": self._method()} | self.task_options
+
+    def _method(self):
+        """Returns a detector's method."""
+        from dlcv_tf.tasks import methods
+
         if self.method not in methods.METHODS:
             raise unknown("method", self.method, methods.METHODS)
-        return {"method": methods.METHODS[self.method](**self.method_options)} | self.task_options
+        return methods.METHODS[self.method](**self.method_options)
 
     def _preprocess(self, info: "Info"):
         """Returns the preprocessing layer, not yet fitted to pictures."""

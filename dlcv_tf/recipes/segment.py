@@ -32,15 +32,21 @@ CAMVID = {
 def shapes_unet() -> Recipe:
     """U-Net on the embedded drawn scenes: background and six shapes.
 
+    Nine pixels in ten are background: it weighs less, or the shapes are told from it, but not from
+    each other, for tens of epochs.
+
     Command: `dlcv train shapes_unet`.
+    Machine: one core of an AMD EPYC (family 26), shared with other work; 423 s; 2026-11-25.
+    Result: mean IoU of 0.942 over 7 classes on 400 test pictures.
     """
     return Recipe(
         name="shapes_unet",
         data="shapes",
         network="unet",
-        network_options={"width": 8, "levels": 4, "batch_norm": True},
+        network_options={"width": 12, "levels": 4, "batch_norm": True},
         task_class="Segmenter",
-        epochs=10,
+        task_options={"class_weights": (0.2, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)},
+        epochs=40,
         batch_size=16,
         optimizer="adam",
         learning_rate=0.01,
@@ -68,6 +74,8 @@ def camvid_segnet() -> Recipe:
     """Narrow SegNet with max unpooling by switches on CamVid's road scenes.
 
     Command: `dlcv train camvid_segnet data=masks:PATH`.
+    Machine: one core of an AMD EPYC (family 26), shared with other work; 1,341 s; 2026-11-25.
+    Result: mean IoU of 0.459 over 11 classes on the 233 test pictures.
     """
     return Recipe(
         name="camvid_segnet",

@@ -4,8 +4,12 @@ import keras
 import tensorflow as tf
 
 from dlcv_tf import metrics
+from dlcv_tf.errors import InputError
 from dlcv_tf.tasks.detector import Detector
 from dlcv_tf.tasks.methods.two_stage import run_stage
+
+# What counts of a task that learns from a kind of targets.
+MAIN_METRICS = {"masks": "mask_map50", "keypoints": "keypoint_map50"}
 
 
 @keras.saving.register_keras_serializable(package="dlcv_tf")
@@ -13,23 +17,41 @@ class InstanceSegmenter(Detector):
     """A detector that says which pixels of each box are the thing's, and where its joints are.
 
     The boxes are found first; then the network's layer "mask_head" looks at them, not at all
-    proposals, and its layer "keypoint_head" where it has one.
+    proposals, and its layer "keypoint_head"; it may have one of the two alone.
+
+    `targets` and `main_metric` go by what the method learns: masks, with joints or not, or joints
+    alone ("keypoints").
 
     Args:
         network: functional model with those layers, as `models.mask_rcnn`.
         preprocess: `data.Preprocess` layer, or its config.
         labels: class names, without a background.
         method: how it is trained and read, `tasks.methods.MaskRCNN`.
-        score_threshold: least score of a detection.
-        iou_threshold: overlap from which on the lesser of two boxes of one class is suppressed.
-        max_detections: number of boxes in an answer; fewer are filled up with zeros.
+        **options: further arguments of `Detector`.
 
     Call arguments:
         images: (batch, height, width, channels) pictures of any size, uint8 or float [0, 255].
     """
 
     targets = "masks"
-    main_metric = "mask_map50"
+    main_metric = MAIN_METRICS["masks"]
+
+    def __init__(self, network, preprocess, labels, method, **options):
+        super().__init__(network, preprocess, labels, method, **options)
+        if self.method.targets not in MAIN_METRICS:
+            raise InputError(
+                "got a method that learns neither masks nor joints, expected tasks.methods."
+                "MaskRCNN with a weight above 0: others are for tasks.Detector"
+            )
+        weights = {"masks": self.method.mask_weight, "heatmaps": self.method.joint_weight}
+        for output, weight in weights.items():
+            if weight and not self._has(output):
+                raise InputError(
+                    f"got a method that learns {output} and a network without, expected a weight "
+                    "of 0 for them: mask_weight or joint_weight of the method"
+                )
+        self.targets = self.method.targets
+        self.main_metric = MAIN_METRICS[self.targets]
 
     def loss_parts(self, outputs, targets, image_size, training):
         if "joints" in targets:
@@ -74,6 +96,10 @@ class InstanceSegmenter(Detector):
 
     def new_metric(self):
         return metrics.InstanceMetric(len(self.labels), self.labels)
+
+    @classmethod
+    def measured_on(cls, answers):
+        return "masks" if "masks" in answers else "keypoints"
 
     def answer_signature(self):
         most = self.max_detections

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from dlcv_tf.data.preprocess import Preprocess
-from dlcv_tf.train import kernels
+from dlcv_tf.train import asserts, kernels
 
 
 class PictureTask(keras.Model):
@@ -13,8 +13,8 @@ class PictureTask(keras.Model):
     Called on pictures it preprocesses them inside and returns the network's raw outputs; `answer`
     decodes them too. Trains with plain `compile` and `fit`; `compile` needs an optimizer only.
 
-    A task says in class attributes what it is trained on: `targets` (an argument of `data.load`)
-    and `main_metric` (the one of `measure` that counts); and it has `loss_parts`, `decode`,
+    A task says in attributes what it is trained on: `targets` (an argument of `data.load`) and
+    `main_metric` (the one of `measure` that counts); and it has `loss_parts`, `decode`,
     `new_metric` and `answer_signature`.
 
     Args:
@@ -92,20 +92,57 @@ class PictureTask(keras.Model):
         """
         raise NotImplementedError
 
+    @classmethod
+    def measured_on(cls, answers) -> str:
+        """Returns which `targets` answers of some names are measured on, those of an artifact."""
+        return cls.targets
+
     def measure(self, batches) -> dict[str, float]:
         """Returns the task's metrics on answers, as a user gets them.
+
+        The answer is traced once. It sees the weights as they are in each call; what else it
+        depends on is in the config: after a change of that it is traced anew.
 
         Args:
             batches: data set of `(images, targets)`, batched.
         """
         metric = self.new_metric()
-        answer = tf.function(self.answer, reduce_retracing=True)
+        config, answer = vars(self).get("_traced", (None, None))
+        if config is None or config != self._known_config():
+            answer = tf.function(self.answer, reduce_retracing=True)
         for images, targets in batches:
             metric.update_state(
                 tf.nest.map_structure(lambda value: value.numpy(), targets),
                 tf.nest.map_structure(lambda value: value.numpy(), answer(images)),
             )
+        # A first call builds layers, and then the config says so. An attribute would be saved.
+        vars(self)["_traced"] = (self._known_config(), answer)
         return metric.result()
+
+    def _known_config(self) -> dict | None:
+        """Returns the config, or None where a layer, a user's own, does not have one."""
+        try:
+            return self.get_config()
+        except NotImplementedError:
+            return None
+
+    def fit(self, *arguments, **options):
+        """Trains as `keras.Model.fit` does.
+
+        Raises:
+            InputError: objects that cannot be learnt, see `methods.objects`.
+        """
+        with asserts.explained():
+            return super().fit(*arguments, **options)
+
+    def evaluate(self, *arguments, **options):
+        """Returns the losses as `keras.Model.evaluate` does.
+
+        Raises:
+            InputError: as `fit`.
+        """
+        with asserts.explained():
+            return super().evaluate(*arguments, **options)
 
     def compile_from_config(self, config):
         """Compiles a loaded task as the saved one was; Keras asks for it beside `compile`."""

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from dlcv_tf.data.pipeline import TrainingBatches
 from dlcv_tf.errors import InputError
-from dlcv_tf.train import cluster, distribute, steps
+from dlcv_tf.train import asserts, cluster, distribute, steps
 from dlcv_tf.train.checkpoints import Checkpoints, Progress
 
 CHECKPOINT_SECONDS = 60.0
@@ -173,11 +173,12 @@ def _start(model, checkpoints: Checkpoints | None, path, resume: bool) -> Progre
 def _take(take_steps: Callable, iterator, count: int, epoch: int, step: int):
     """Returns the logs of the last step as numbers, and the number of steps with a finite loss.
 
-    A label outside the classes is said to be one.
+    A label outside the classes is said to be one, and so is what a task cannot learn from.
     """
     try:
-        logs, good = take_steps(iterator, tf.constant(count))
-        return _numbers(logs), int(good)
+        with asserts.explained():
+            logs, good = take_steps(iterator, tf.constant(count))
+            return _numbers(logs), int(good)
     except tf.errors.InvalidArgumentError as error:
         found = _wrong_label(str(error))
         if not found:

@@ -22,6 +22,23 @@ def test_every_object_has_an_anchor():
     np.testing.assert_array_equal(matching.match(overlaps, best=False), [1, 1, -1])
 
 
+def test_a_best_anchor_stands_for_its_object_or_for_the_one_it_overlaps_most():
+    """The first anchor is the best of the second object, which it overlaps less than the first."""
+    overlaps = np.array([[0.6, 0.5], [0.9, 0.2], [0.1, 0.4], [0.5, 0.0]])
+    negative, ignored = matching.NEGATIVE, matching.IGNORED
+    np.testing.assert_array_equal(matching.match(overlaps), [1, 0, ignored, ignored])
+    # torchvision's Matcher(0.7, 0.3, allow_low_quality_matches=True) gives [0, 0, -2, -2]: the
+    # second object has no anchor.
+    got = matching.match(overlaps, best="argmax")
+    np.testing.assert_array_equal(got, [0, 0, ignored, ignored])
+    # Positive whatever the overlap; an object that no anchor touches makes none positive.
+    low = np.array([[0.2, 0.1, 0.0], [0.1, 0.05, 0.0], [0.0, 0.0, 0.0]])
+    np.testing.assert_array_equal(matching.match(low), [0, negative, negative])
+    np.testing.assert_array_equal(matching.match(low, best="argmax"), [0, negative, negative])
+    nobody = matching.match(overlaps, best="argmax", valid=[False, False])
+    np.testing.assert_array_equal(nobody, [negative] * 4)
+
+
 def test_the_published_example():
     """d2l.ai, chapter_computer-vision/anchor.md: background, dog, cat, background, cat."""
     objects = [[0.1, 0.08, 0.52, 0.92], [0.55, 0.2, 0.9, 0.88]]
@@ -48,7 +65,7 @@ def test_no_objects():
 def test_padding_takes_no_part_in_a_batch():
     overlaps = RANDOM.uniform(0, 1, (3, 20, 5))
     valid = np.array([[True] * 5, [True, False, True, False, False], [False] * 5])
-    for best in (True, False, "bipartite"):
+    for best in (True, False, "argmax", "bipartite"):
         got = matching.match(overlaps, 0.8, 0.4, best, valid=valid).numpy()
         traced = tf.function(lambda values, best=best: matching.match(values, 0.8, 0.4, best))
         np.testing.assert_array_equal(got[0], traced(overlaps)[0])

@@ -60,7 +60,8 @@ class AnchorMethod(Method):
         sizes: for each grid, the (width, height) of the anchors in a cell, pixels of the input.
         positive: least overlap of an anchor with the object it stands for.
         best: "bipartite" gives each object one anchor of its own besides, the largest overlaps
-            first; True gives it the best ones, which another object may take; False none.
+            first; True gives it the best ones, which another object may take, and "argmax" makes
+            those positive for the object they overlap most, see `ops.matching.match`; False none.
         negatives_per_positive: background anchors in a picture for each positive one; those with
             the largest loss.
         least_negatives: background anchors in a picture with fewer positives. The paper has 0: a

@@ -11,6 +11,7 @@ class Method:
     """
 
     loss_names: tuple[str, ...] = ()
+    targets = "boxes"  # what it learns from, as `data.load` takes it
 
     def losses(self, network: keras.Model, outputs, targets, size, training) -> dict:
         """Returns the losses whose sum is trained, scalars, keys `loss_names`.

@@ -9,7 +9,7 @@ from dlcv_tf.ops import boxes as box_ops
 from dlcv_tf.ops import matching
 from dlcv_tf.tasks.methods.method import Method
 from dlcv_tf.tasks.methods.objects import objects
-from dlcv_tf.train import linear_heads
+from dlcv_tf.train import asserts, linear_heads
 
 CLASSIFIERS = ("svm", "softmax")
 
@@ -148,7 +148,8 @@ class RCNN(Method):
 
         parts = []
         for inputs, targets in batches:
-            found = {key: value.numpy() for key, value in seen(inputs, targets).items()}
+            with asserts.explained():
+                found = {key: value.numpy() for key, value in seen(inputs, targets).items()}
             real = found.pop("real")
             found["is_own"] = np.broadcast_to(found["is_own"], real.shape)
             parts.append({key: value[real] for key, value in found.items()})

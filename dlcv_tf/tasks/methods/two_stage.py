@@ -177,7 +177,8 @@ class FasterRCNN(FastRCNN):
         first = self._first_stage_losses(network, outputs, things, seed)
         sample = self.sample(outputs, things, seed + 1, training)
         second = self._second_stage_losses(network, outputs, things, sample, training)
-        return first | second | self._branch_losses(network, outputs, targets, sample, size)
+        branches = self._branch_losses(network, outputs, things, sample, size, training)
+        return first | second | branches
 
     def _first_stage_losses(self, network, outputs, things: Objects, seed) -> dict:
         """Returns cross-entropy of the objectness and smooth L1 of the positive anchors' boxes."""
@@ -200,7 +201,7 @@ class FasterRCNN(FastRCNN):
             "rpn_box": self.rpn_box_weight * box_error / count,
         }
 
-    def _branch_losses(self, network, outputs, targets, sample: Sample, size) -> dict:
+    def _branch_losses(self, network, outputs, things, sample: Sample, size, training) -> dict:
         """Returns the losses of what is said about a box besides; none here."""
         return {}
 
@@ -215,7 +216,8 @@ class MaskRCNN(FasterRCNN):
 
     The mask loss is the cross-entropy of each cell on its own, of the true class's mask alone, in
     regions that stand for objects; so classes do not compete for cells. A joint is one cell of the
-    softmax over all of them. The targets need `masks` and `joints`, unless their weight is 0.
+    softmax over all of them. The targets need `masks` and `joints`, unless their weight is 0;
+    `targets` is the kind of `data.load` that has them, and no kind has both.
 
     Args:
         mask_weight: weight of the mask loss; 0 where there are no masks.
@@ -229,24 +231,29 @@ class MaskRCNN(FasterRCNN):
         super().__init__(**options)
         self.mask_weight = mask_weight
         self.joint_weight = joint_weight
+        if joint_weight and not mask_weight:
+            self.targets = "keypoints"
+        elif mask_weight:
+            self.targets = "masks"
         extra = (("mask", mask_weight), ("joints", joint_weight))
         self.loss_names = FasterRCNN.loss_names + tuple(name for name, weight in extra if weight)
 
-    def _branch_losses(self, network, outputs, targets, sample, size):
+    def _branch_losses(self, network, outputs, things, sample, size, training):
         most = max(1, round(self.samples * self.positive_part))
         first = Sample(*(each[:, :most] for each in sample))  # all positive ones are among these
         for name, weight in (("masks", self.mask_weight), ("joints", self.joint_weight)):
-            if weight and name not in targets:
+            if weight and getattr(things, name) is None:
                 raise InputError(
-                    f"got targets {sorted(targets)}, expected {name} too: load such targets, or "
-                    f"set the method's weight of {name} to 0"
+                    f"got targets without {name}, expected {name} too: load such targets, or set "
+                    f"the method's weight of {name} to 0"
                 )
         parts = {}
         if self.mask_weight:
-            loss = _mask_loss(network, outputs, targets, first, size)
+            loss = _mask_loss(network, outputs, things, first, size, training)
             parts["mask"] = self.mask_weight * loss
         if self.joint_weight:
-            parts["joints"] = self.joint_weight * _joint_loss(network, outputs, targets, first)
+            loss = _joint_loss(network, outputs, things, first, training)
+            parts["joints"] = self.joint_weight * loss
         return parts
 
     def get_config(self):
@@ -284,14 +291,14 @@ def _seed(logits, training: bool) -> tf.Tensor:
     return tf.stack([bits, 0])
 
 
-def _mask_loss(network, outputs, targets, sample: Sample, size) -> tf.Tensor:
+def _mask_loss(network, outputs, things, sample: Sample, size, training: bool) -> tf.Tensor:
     """Returns the mean cross-entropy of the cells of the true class's mask in positive regions."""
-    logits = run_stage(network, "mask_head", outputs, sample.boxes, training=True)
+    logits = run_stage(network, "mask_head", outputs, sample.boxes, training)
     cells = logits.shape[2]
-    labels = tf.gather(tf.cast(targets["classes"], tf.int32), sample.objects, batch_dims=1) + 1
+    labels = tf.gather(things.classes, sample.objects, batch_dims=1) + 1
     pick = tf.one_hot(tf.where(sample.positive, labels, 0), logits.shape[-1])
     logits = tf.reduce_sum(logits * pick[:, :, None, None], axis=-1)  # (batch, n, cells, cells)
-    masks = tf.gather(targets["masks"], sample.objects, batch_dims=1)
+    masks = tf.gather(things.masks, sample.objects, batch_dims=1)
     scale = tf.cast(tf.shape(masks)[2:4], tf.float32) / tf.constant(size, tf.float32)
     boxes = sample.boxes * tf.tile(scale[::-1], [2])  # in pixels of the masks
     wanted = tf.cast(mask_ops.crop(masks, boxes, cells) >= 0.5, tf.float32)
@@ -301,11 +308,11 @@ def _mask_loss(network, outputs, targets, sample: Sample, size) -> tf.Tensor:
     return tf.reduce_sum(errors) / tf.maximum(tf.reduce_sum(positive), 1)
 
 
-def _joint_loss(network, outputs, targets, sample: Sample) -> tf.Tensor:
+def _joint_loss(network, outputs, things, sample: Sample, training: bool) -> tf.Tensor:
     """Returns the mean cross-entropy of the cells that the joints of positive regions lie in."""
-    heatmaps = run_stage(network, "keypoint_head", outputs, sample.boxes, training=True)
+    heatmaps = run_stage(network, "keypoint_head", outputs, sample.boxes, training)
     rows, columns, number = heatmaps.shape[2:]
-    joints = tf.gather(targets["joints"], sample.objects, batch_dims=1)  # (batch, n, joints, 3)
+    joints = tf.gather(things.joints, sample.objects, batch_dims=1)  # (batch, n, joints, 3)
     low, sides = sample.boxes[:, :, None, :2], sample.boxes[:, :, None, 2:]
     places = tf.math.divide_no_nan(joints[..., :2] - low, sides - low) * (columns, rows)
     on_edge = places == tf.constant([columns, rows], places.dtype)

@@ -176,6 +176,33 @@ def test_the_loss_of_joints_is_the_softmax_over_the_cells(network, outputs):
     np.testing.assert_allclose(got, 2 * np.mean(errors), rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("head", "output", "loss"),
+    [("mask_head", "masks", "mask"), ("keypoint_head", "heatmaps", "joints")],
+)
+def test_the_branches_of_a_box_know_whether_they_are_trained(network, head, output, loss):
+    """Half of a branch is left out while it is trained, and only then."""
+    plain = network.get_layer(head)
+    halved = keras.layers.Dropout(0.5, seed=0)(plain.output)
+    branch = keras.Model(plain.input, halved, name=head)
+    read = {name: network.output[name] for name in plain.input if name != "boxes"}
+    said = branch(read | {"boxes": network.output["proposals"]})
+    other = keras.Model(network.input, network.output | {output: said})
+    assert other.get_layer(head) is branch
+    batch = scenes.targets([[[4, 4, 20, 24]]] * 2, [[1]])
+    batch["masks"] = np.ones((2, 1, *SHAPE[:2]), np.uint8)
+    batch["joints"] = np.full((2, 1, 2, 3), 10, np.float32)
+    proposals = tf.constant([[[4, 4, 20, 24]]] * 2, tf.float32)
+    outputs = network(ramp((2, *SHAPE))) | {"proposals": proposals}
+    method = methods.MaskRCNN(joint_weight=1.0)
+
+    def error(network, training):
+        return float(method.losses(network, outputs, batch, SHAPE[:2], training)[loss])
+
+    assert error(other, training=False) == error(network, training=False)
+    assert error(other, training=True) != error(network, training=True)
+
+
 def test_candidates_are_the_moved_proposals_and_padding_has_no_score(network, outputs):
     proposals = np.array([[[4, 4, 20, 24], [0, 0, 0, 0]]], np.float32)
     logits = np.array([[[0.0, 1, 2, 3], [0, 9, 9, 9]]], np.float32)
