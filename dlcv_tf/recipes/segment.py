@@ -58,15 +58,17 @@ def shapes_unet() -> Recipe:
 def camvid_unet() -> Recipe:
     """Narrow U-Net at half the size on CamVid's road scenes: the shipped segmenter.
 
+    The dice loss beside the cross-entropy gave two points more on the validation split.
+
     Command: `dlcv train camvid_unet data=masks:PATH`.
-    Machine: one core of an AMD EPYC (family 26), shared with other work; 1,194 s; 2026-11-25.
-    Result: mean IoU of 0.491 over 11 classes on the 233 test pictures.
+    Machine: one core of an AMD EPYC (family 26), shared with other work; 1,015 s; 2026-11-25.
+    Result: mean IoU of 0.503 over 11 classes on the 233 test pictures.
     """
     return Recipe(
         name="camvid_unet",
         network="strided_unet",
-        network_options={"filters": (20, 40, 56, 72, 96)},
-        **CAMVID,
+        network_options={"filters": (20, 40, 56, 72, 88)},
+        **CAMVID | {"task_options": {**CAMVID["task_options"], "dice_weight": 1.0}},
     )
 
 
