@@ -4,11 +4,15 @@ import importlib
 
 _MODULES = (
     "answers",
+    "batching_parameters",
     "decoding",
     "detections",
+    "examples",
+    "inference_messages",
     "manifest",
     "masks",
     "pictures",
+    "protos",
     "runners",
     "tfs_messages",
 )

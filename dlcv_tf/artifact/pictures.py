@@ -50,15 +50,7 @@ def decode(data: bytes, channels: int = 3, max_pixels: int = MAX_PIXELS) -> np.n
     """
     if channels not in (1, 3):
         raise InputError(f"got channels={channels!r}, expected 1 (grey) or 3 (RGB)")
-    if not data:
-        raise PictureError("got an empty file, expected a picture: send the file's bytes")
-    image = _open(data)
-    width, height = image.size
-    if width * height > max_pixels:
-        raise PictureError(
-            f"got a picture of {width} x {height} = {width * height / 1e6:.1f} megapixels, "
-            f"expected at most {max_pixels / 1e6:g}: scale it down or raise the limit"
-        )
+    image = _open(data, max_pixels)
     try:
         image.load()
         pixels = _eight_bits(image).convert("RGB")
@@ -77,32 +69,23 @@ def decode(data: bytes, channels: int = 3, max_pixels: int = MAX_PIXELS) -> np.n
     return np.array(pixels).reshape(pixels.height, pixels.width, channels)
 
 
-def resize_weights(in_size: int, out_size: int) -> np.ndarray:
-    """Returns the matrix of an antialiased bilinear resize along one axis.
+def size(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """Returns height and width of an encoded picture as stored, read from its header alone.
 
-    Row `i` holds max(0, 1 - |j + 0.5 - (i + 0.5) scale| / max(scale, 1)), normalised to sum one,
-    where scale = in_size / out_size.
-
-    Args:
-        in_size: number of input pixels.
-        out_size: number of output pixels.
-
-    Returns:
-        (out_size, in_size) float32 matrix.
+    Raises:
+        PictureError: for empty and over-limit files and for what is no picture.
     """
-    scale = np.float32(in_size) / np.float32(out_size)
-    centres = (np.arange(out_size, dtype=np.float32) + np.float32(0.5)) * scale
-    pixels = np.arange(in_size, dtype=np.float32) + np.float32(0.5)
-    distances = np.abs(pixels[None, :] - centres[:, None]) / np.maximum(scale, np.float32(1))
-    weights = np.maximum(np.float32(1) - distances, np.float32(0))
-    return weights / weights.sum(axis=1, keepdims=True)
+    image = _open(data, max_pixels)
+    return image.height, image.width
 
 
 def resize(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resizes pictures with antialiased bilinear weights, as two matrix products.
+    """Resizes pictures with antialiased bilinear weights, one axis after the other.
 
-    Equals `tf.image.resize(antialias=True)` to rounding. Pictures of that size already come back
-    with their values as they are.
+    Along an axis output pixel `i` is the mean of the input pixels `j` with the weights
+    max(0, 1 - |j + 0.5 - (i + 0.5) scale| / max(scale, 1)), where scale = in / out. Equals
+    `tf.image.resize(antialias=True)` to rounding. Pictures of that size already come back with
+    their values as they are.
 
     Args:
         images: (batch, height, width, channels) pictures, any numeric type.
@@ -112,18 +95,23 @@ def resize(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         (batch, *size, channels) float32 pictures.
     """
     batch, height, width, channels = images.shape
-    images = images.astype(np.float32)
     if (height, width) == tuple(size):
-        return images
-    rows = resize_weights(height, size[0]) @ images.reshape(batch, height, width * channels)
-    columns = rows.reshape(batch * size[0], width, channels)
-    return (resize_weights(width, size[1]) @ columns).reshape(batch, *size, channels)
+        return images.astype(np.float32)
+    resized = np.empty((batch, *size, channels), np.float32)
+    for number, channel in np.ndindex(batch, channels):
+        plane = Image.fromarray(np.ascontiguousarray(images[number, ..., channel], np.float32))
+        # Pillow's bilinear filter has these weights, and does not round planes of floats.
+        plane = plane.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+        resized[number, ..., channel] = np.asarray(plane)
+    return resized
 
 
-def _open(data: bytes) -> Image.Image:
+def _open(data: bytes, max_pixels: int) -> Image.Image:
     """Reads a picture's header."""
+    if not data:
+        raise PictureError("got an empty file, expected a picture: send the file's bytes")
     try:
-        return Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise PictureError(f"got too large a picture ({error}): scale it down") from error
     except Image.UnidentifiedImageError:
@@ -134,6 +122,13 @@ def _open(data: bytes) -> Image.Image:
         raise PictureError(
             f"got a damaged picture header ({error}), expected one of {', '.join(FORMATS)}"
         ) from error
+    width, height = image.size
+    if width * height > max_pixels:
+        raise PictureError(
+            f"got a picture of {width} x {height} = {width * height / 1e6:.1f} megapixels, "
+            f"expected at most {max_pixels / 1e6:g}: scale it down or raise the limit"
+        )
+    return image
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

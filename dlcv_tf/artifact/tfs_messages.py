@@ -3,17 +3,15 @@
 `tfs_messages.PredictRequest`, `.PredictionLog`, `.GetModelStatusResponse`, `.TensorProto` and every
 other message of TF Serving and of the TensorFlow messages they hold. They live in a descriptor pool
 of their own, so that TensorFlow may be imported beside them. `tf_serving.binpb` is made by
-`tools/build_tfs_descriptors.py`.
+`tools/build_descriptors.py`.
 """
 
-import functools
-import importlib.resources
-
 import numpy as np
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-from google.protobuf.internal import enum_type_wrapper
+from google.protobuf import descriptor_pool
 
-_PACKAGES = ("tensorflow.serving", "tensorflow", "google.protobuf")
+from dlcv_tf.artifact import protos
+
+_PROTOS = protos.Protos("tf_serving.binpb", ("tensorflow.serving", "tensorflow", "google.protobuf"))
 
 # TensorFlow's DataType (types.proto) by the names NumPy and the manifest use.
 DATA_TYPES = {
@@ -33,14 +31,9 @@ DATA_TYPES = {
 }
 
 
-@functools.cache
 def pool() -> descriptor_pool.DescriptorPool:
     """Returns the private pool that holds TF Serving's descriptors, services included."""
-    data = importlib.resources.files(__package__).joinpath("tf_serving.binpb").read_bytes()
-    result = descriptor_pool.DescriptorPool()
-    for file in descriptor_pb2.FileDescriptorSet.FromString(data).file:
-        result.Add(file)
-    return result
+    return _PROTOS.pool
 
 
 def tensor(values) -> "TensorProto":  # noqa: F821 (made by __getattr__)
@@ -51,8 +44,10 @@ def tensor(values) -> "TensorProto":  # noqa: F821 (made by __getattr__)
     """
     array = np.asarray(values)
     is_string = array.dtype.kind in "OSU"
-    message = _find("TensorProto")(
-        dtype=_find("DataType").Value(DATA_TYPES["string" if is_string else array.dtype.name])
+    message = _PROTOS.find("TensorProto")(
+        dtype=_PROTOS.find("DataType").Value(
+            DATA_TYPES["string" if is_string else array.dtype.name]
+        )
     )
     for size in array.shape:
         message.tensor_shape.dim.add(size=size)
@@ -65,23 +60,8 @@ def tensor(values) -> "TensorProto":  # noqa: F821 (made by __getattr__)
     return message
 
 
-@functools.cache
-def _find(name: str):
-    for package in _PACKAGES:
-        full_name = f"{package}.{name}"
-        try:
-            return message_factory.GetMessageClass(pool().FindMessageTypeByName(full_name))
-        except KeyError:
-            pass
-        try:
-            return enum_type_wrapper.EnumTypeWrapper(pool().FindEnumTypeByName(full_name))
-        except KeyError:
-            pass
-    raise AttributeError(f"TF Serving's protos have no message or enum {name!r}")
-
-
 def __getattr__(name: str):
     """Returns a message class or an enum by its simple name."""
     if name.startswith("_"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return _find(name)
+    return _PROTOS.find(name)

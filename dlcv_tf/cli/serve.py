@@ -22,6 +22,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="HTTP port, 0 for a free one (default: %(default)s)",
     )
     parser.add_argument(
+        "--grpc-port",
+        type=int,
+        metavar="PORT",
+        help="gRPC port (default: 8500, or a free one with --port 0)",
+    )
+    parser.add_argument("--no-grpc", action="store_true", help="answer over HTTP alone")
+    parser.add_argument(
+        "--models-config",
+        metavar="FILE",
+        help="TF Serving's models.config: names, directories, policies and labels of versions",
+    )
+    parser.add_argument(
+        "--poll",
+        type=float,
+        default=1.0,
+        metavar="SECONDS",
+        help="between two looks for new versions, 0 for none (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--executor",
+        default="auto",
+        metavar="NAME",
+        help="what runs the networks: auto, onnx, tflite, tflite_int8, openvino, openvino_int8 or "
+        "tensorflow (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--batching",
+        default="auto",
+        metavar="HOW",
+        help="auto (where it was measured to pay), off, or a file of TF Serving's batching "
+        "parameters (default: %(default)s)",
+    )
+    parser.add_argument(
         "--max-megabytes",
         type=_positive,
         default=100,
@@ -36,21 +69,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="most pixels of the encoded pictures in one request (default: %(default)s)",
     )
     parser.add_argument("--json", action="store_true", help="print the ready line as JSON")
+    parser.add_argument(
+        "--print-config", action="store_true", help="print all options as JSON, and serve nothing"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Serves until Ctrl-C or SIGTERM."""
-    from dlcv_tf.serve import config, server
+    from dlcv_tf.serve import config
 
     options = config.Config(
         models=arguments.models,
         host=arguments.host,
         port=arguments.port,
+        grpc_port=_grpc_port(arguments),
+        models_config=arguments.models_config,
+        poll=arguments.poll,
+        executor=arguments.executor,
+        batching=arguments.batching,
         max_body=int(arguments.max_megabytes * config.MEGABYTE),
         max_pixels=int(arguments.max_megapixels * 1e6),
     )
+    if arguments.print_config:
+        print(options.to_json())
+        return 0
+    from dlcv_tf.serve import server
+
     server.serve(options, as_json=arguments.json)
     return 0
+
+
+def _grpc_port(arguments: argparse.Namespace) -> int | None:
+    if arguments.no_grpc:
+        return None
+    if arguments.grpc_port is None:
+        return 8500 if arguments.port else 0
+    return arguments.grpc_port
 
 
 def _positive(text: str) -> float:

@@ -5,7 +5,7 @@ Data flows one way, and each file is one step of it:
     bytes     app.py                   reads a request within its limits, picks the protocol
       |       tensorflow_rest.py       a protocol: one function, from request to answer
       |       tensorflow_requests.py   JSON to arrays, with TF Serving's errors
-      |       repository.py            names, versions and states: which one is to answer
+      |       served_models.py         names, versions and labels: which one is to answer
       |       model.py                 one loaded version: arrays in, arrays out, by signature
       |       tensorflow_answers.py    arrays to JSON
       v       tensorflow_messages.py   status and metadata, as TF Serving's protos
@@ -14,24 +14,66 @@ Data flows one way, and each file is one step of it:
 `errors.py` says what may go wrong, by gRPC's canonical codes; `server.py` holds sockets, uvicorn,
 signals and the ready line.
 
-What comes later has its place: gRPC (`tensorflow_grpc.py`, on `tensorflow_messages.py` and
-`errors.Code`) starts beside uvicorn in `server.py`; KServe v2 (`kserve_rest.py`) is one more entry
-of `app.PROTOCOLS`; other executors and dynamic batching stand behind `Model.predict`, which no
-protocol looks into; hot swap and labels are `repository.py`'s, whose readers never wait for a load.
+The other way in is gRPC, with the same models behind it:
+
+    bytes     grpc_server.py           the port: threads, TLS, who may call; health: grpc_health.py
+      |       grpc_methods.py          one RPC: deadline, parsing, errors, what is measured
+      |       tensorflow_grpc.py       TF Serving's two services; kserve_grpc.py: KServe v2's
+      v       tensorflow_tensors.py    TensorProto to arrays and back; kserve_tensors.py: KServe's
+
+`tensorflow_examples.py` classifies tf.Example protos, for both ways.
+
+What comes later has its place: KServe v2 (`kserve_rest.py`) is one more entry of
+`app.PROTOCOLS`.
+
+Behind `Model.predict` stands what runs the network, which no protocol looks into:
+
+    tuning.py               at load: measures, chooses executor, threads and size of batches
+    warmup.py               the requests that are measured with, and run before a version serves
+    batching.py             the queue: so many run at once, the rest wait, and run together
+    executors.py            ONNX Runtime, LiteRT, OpenVINO in this process
+    tensorflow_executor.py  TensorFlow in a process of its own: tensorflow_worker.py is that process
+    worker_messages.py      what the two send each other
+
+Beside that, `repository.py` changes what is served while the server runs, and no reader waits:
+
+    models_config.py    which models there are, from where; `version_files.py`: which versions
+    version_policy.py   which of them are wanted, and what labels stand for
+    servable.py         one model as it stands, and as it stands after a look at the disk
+    version.py          one version: loaded, held by requests, unloaded after the last of them
 """
 
 import importlib
 
 _MODULES = (
     "app",
+    "grpc_health",
+    "grpc_methods",
+    "grpc_server",
+    "kserve_grpc",
+    "batching",
     "errors",
+    "executors",
     "model",
+    "models_config",
     "repository",
+    "servable",
+    "served_models",
     "server",
     "tensorflow_answers",
+    "tensorflow_examples",
+    "tensorflow_executor",
+    "tensorflow_grpc",
     "tensorflow_messages",
     "tensorflow_requests",
     "tensorflow_rest",
+    "tensorflow_tensors",
+    "tuning",
+    "version",
+    "version_files",
+    "version_policy",
+    "warmup",
+    "worker_messages",
 )
 
 

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable
 
 from dlcv_tf.errors import InputError
-from dlcv_tf.serve import tensorflow_rest
+from dlcv_tf.serve import kserve_rest, tensorflow_rest
 from dlcv_tf.serve.call import Call
 from dlcv_tf.serve.config import Config
 from dlcv_tf.serve.errors import Code, ServingError, TooLargeError, invalid
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 # Path prefix (any letter case) to the protocol that answers below it, in a thread.
 PROTOCOLS: dict[str, Callable[[Request, Repository, Call], Answer]] = {
     "/v1/": tensorflow_rest.answer,
+    "/v2": kserve_rest.answer,
 }
 
 
@@ -99,7 +100,8 @@ class App:
             raise ServingError(
                 Code.NOT_FOUND,
                 f"Not found: {request.method} {request.path}; there are GET /v1/models, "
-                "POST /v1/models/NAME:predict, GET /healthz and GET /v2/health/ready",
+                "POST /v1/models/NAME:predict, POST /v2/models/NAME/infer, GET /healthz and GET "
+                "/v2/health/ready",
             )
         except ServingError as error:
             return _error(call, error)

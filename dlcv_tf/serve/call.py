@@ -2,10 +2,17 @@
 
 import contextlib
 import dataclasses
+import itertools
+import re
+import secrets
 import time
 from collections.abc import Iterator
 
 from dlcv_tf.serve.errors import Code, ServingError
+
+_PREFIX = secrets.token_hex(6)  # tells this process's ids from those of all others
+_NUMBERS = itertools.count(1)
+_PLAIN = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
 @dataclasses.dataclass
@@ -20,12 +27,17 @@ class Call:
     api: str = ""
     deadline: float | None = None
     method: str = ""  # what is asked: predict, metadata, status, ...
-    model: str = ""
+    model: str = ""  # only a name that exists
     version: int = 0
     signature: str = ""
     pictures: int = 0  # in the request
     batch: int = 0  # pictures that ran together with them, themselves included
     code: Code = Code.OK
+    error: str = ""  # its text, for another code than OK
+    request_id: str = ""
+    bytes_in: int = 0
+    bytes_out: int = 0
+    body: bytes | None = None  # of the request, only where the log is to hold it
     started: float = dataclasses.field(default_factory=time.monotonic)
     stages: dict[str, float] = dataclasses.field(default_factory=dict)  # seconds
 
@@ -47,3 +59,14 @@ class Call:
                 f"the deadline passed {waited:.3f} s after the request came: give it more time, or "
                 "send fewer requests at once",
             )
+
+
+def request_id(given: str = "") -> str:
+    """Returns the id of a request: the client's own where it is plain text, else a new one.
+
+    Args:
+        given: what the client sent as `X-Request-Id`.
+    """
+    if given and _PLAIN.fullmatch(given):
+        return given
+    return f"{_PREFIX}-{next(_NUMBERS)}"

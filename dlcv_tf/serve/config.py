@@ -2,15 +2,20 @@
 
 import dataclasses
 import json
+import math
+import ssl
 
-from dlcv_tf.artifact import pictures
+from dlcv_tf.errors import InputError
 
 MEGABYTE = 2**20
+MAX_PIXELS = 50_000_000  # `pictures.MAX_PIXELS`, without the time to import NumPy and Pillow
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
     """How a server serves. The defaults are safe on a machine that others can reach.
+
+    With several `fronts`, every limit is that of one of them.
 
     Args:
         models: directory of NAME/VERSION artifacts; not read where `models_config` is given.
@@ -21,16 +26,23 @@ class Config:
         port: HTTP port; 0 takes a free one.
         grpc_port: gRPC port; 0 takes a free one, None has no gRPC.
         executor: `"auto"`, or one of `executors.NAMES`, which runs the networks.
-        threads: of one execution; None leaves it to the executor.
+        threads: of one execution; None measures at load whether more than one pays.
+        gpu_memory: megabytes of GPU memory that TensorFlow may take for each version; None for as
+            much as it needs.
         batching: `"auto"` measures at load whether batches pay, `"off"` makes none; otherwise a
             file of TF Serving's BatchingParameters.
         queue: most requests of one model version that may wait; more are refused (503).
         timeout: seconds a request may take that brings no deadline of its own.
+        read_timeout: seconds a request's header and body get to arrive, and one more for every 100
+            kilobytes of it; a client also gets so long to take its answer.
         drain: seconds that requests under way get to finish after SIGTERM.
         fronts: processes that answer, each with its own copy of the models.
+        request_threads: requests that are worked on at once, those waiting for a batch included.
+        max_requests: most HTTP requests under way at once; more are refused (503).
+        max_held: bytes of request bodies that are held at once; more are refused (503).
         max_body: largest request body in bytes, before and after inflation.
         max_pixels: of all encoded pictures in one request together.
-        max_connections: most HTTP connections at once; more are refused.
+        max_connections: most HTTP connections at once; more are refused (503).
         token: what clients must send as `Authorization: Bearer TOKEN`, or None.
         tls_certificate: PEM file of the certificate chain, or None for plain HTTP and gRPC.
         tls_key: PEM file of its private key.
@@ -39,6 +51,8 @@ class Config:
         log_pictures: whether that log holds the pictures too.
         tensor_content: gRPC answers hold bytes, rather than TF Serving's lists of values.
         labels_before_load: a version label may point to a version that is not loaded.
+        unload_emptied: a model whose directory holds no version any more is unloaded, as in TF
+            Serving; otherwise the versions that served last go on.
     """
 
     models: str = "savedmodels"
@@ -50,13 +64,18 @@ class Config:
     grpc_port: int | None = 8500
     executor: str = "auto"
     threads: int | None = None
+    gpu_memory: int | None = None
     batching: str = "auto"
     queue: int = 256
     timeout: float = 30.0
+    read_timeout: float = 20.0
     drain: float = 10.0
     fronts: int = 1
+    request_threads: int = 32
+    max_requests: int = 1024
+    max_held: int = 1024 * MEGABYTE
     max_body: int = 100 * MEGABYTE
-    max_pixels: int = pictures.MAX_PIXELS
+    max_pixels: int = MAX_PIXELS
     max_connections: int = 20_000
     token: str | None = None
     tls_certificate: str | None = None
@@ -66,8 +85,66 @@ class Config:
     log_pictures: bool = False
     tensor_content: bool = False
     labels_before_load: bool = False
+    unload_emptied: bool = False
+
+    def __post_init__(self):
+        for name, least in LEAST.items():
+            value = getattr(self, name)
+            if value is not None and not least <= value < math.inf:
+                raise InputError(f"got {name} {value}, expected a number from {least} up")
+        for name in ("port", "grpc_port"):
+            port = getattr(self, name)
+            if port is not None and not 0 <= port <= 65535:
+                raise InputError(f"got {name} {port}, expected 0 to 65535, 0 for a free one")
+        if self.port and self.port == self.grpc_port:
+            raise InputError(f"got port {self.port} for HTTP and gRPC, expected two ports")
+        if self.token is not None and not (self.token.isascii() and self.token.isprintable()):
+            raise InputError("got a token of other than printable ASCII characters")
+        if self.token is not None and not self.token.strip():
+            raise InputError("got an empty token: leave it out, or give one")
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise InputError("got one of the certificate and the key of TLS, expected both")
+        if self.tls_certificate is not None:
+            self.tls_context()
+
+    def tls_context(self) -> ssl.SSLContext:
+        """Returns what HTTPS takes of the certificate and the key.
+
+        Raises:
+            InputError: for files that cannot be read, or that do not belong together.
+        """
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        try:
+            context.load_cert_chain(self.tls_certificate, self.tls_key)
+        except (OSError, ssl.SSLError) as error:
+            raise InputError(
+                f"got certificate {self.tls_certificate} and key {self.tls_key}, expected PEM "
+                f"files that belong together: {error}"
+            ) from None
+        return context
 
     def to_json(self) -> str:
         """Returns the options as JSON, without the token."""
         values = dataclasses.asdict(self) | {"token": self.token and "(set, not shown)"}
         return json.dumps(values, indent=2)
+
+
+# What each number is at least.
+LEAST = {
+    "poll": 0,
+    "config_poll": 0,
+    "threads": 1,
+    "gpu_memory": 1,
+    "queue": 1,
+    "timeout": 0.001,
+    "read_timeout": 0.001,
+    "drain": 0,
+    "fronts": 1,
+    "request_threads": 1,
+    "max_requests": 1,
+    "max_held": 1,
+    "max_body": 1,
+    "max_pixels": 1,
+    "max_connections": 1,
+}

@@ -75,6 +75,15 @@ class TooLargeError(ServingError):
         super().__init__(Code.RESOURCE_EXHAUSTED, message)
 
 
+class NotAcceptableError(ServingError):
+    """An answer that is not of the media type the client wants. Only HTTP has such a status."""
+
+    http_status = 406
+
+    def __init__(self, message: str):
+        super().__init__(Code.INVALID_ARGUMENT, message)
+
+
 def invalid(message: str) -> ServingError:
     """Returns the error of a request that is wrong in itself."""
     return ServingError(Code.INVALID_ARGUMENT, message)

@@ -9,9 +9,16 @@ from dlcv_tf.artifact import runners
 from dlcv_tf.serve.call import Call
 from dlcv_tf.serve.config import Config
 
+IN_PROCESS = ("onnx", "tflite", "tflite_int8", "openvino", "openvino_int8")
+NAMES = ("auto", *IN_PROCESS, "tensorflow")
+
 
 class Executor(Protocol):
-    """Runs `serving_default` of one version; may be called from many threads at once."""
+    """Runs `serving_default` of one version; may be called from many threads at once.
+
+    One that runs whole signatures itself, pictures decoded by its own runtime, also has their names
+    as `signatures`, and `run(signature, inputs, call)`.
+    """
 
     name: str
 
@@ -31,13 +38,16 @@ class InProcess:
 
     Args:
         directory: the artifact.
-        format: of the manifest: `"onnx"`, `"tflite"` or `"tflite_int8"`.
+        name: one of `IN_PROCESS`.
         threads: of one execution; None leaves it to the runtime.
+        lanes: executions at once.
     """
 
-    def __init__(self, directory: str | os.PathLike, format: str, threads: int | None = None):
-        self.name = format
-        self._run = runners.load(directory, format, threads)
+    def __init__(
+        self, directory: str | os.PathLike, name: str, threads: int | None = None, lanes: int = 1
+    ):
+        self.name = name
+        self._run = runners.load(directory, name, threads, lanes)
 
     def __call__(self, images: np.ndarray, call: Call) -> dict[str, np.ndarray]:
         """Answers a batch of pictures of one size."""
@@ -51,10 +61,21 @@ class InProcess:
         self._run = None
 
 
-def load(directory: str | os.PathLike, config: Config) -> Executor:
-    """Returns the executor of an artifact, as the options choose it.
+def start(
+    name: str,
+    directory: str | os.PathLike,
+    config: Config,
+    threads: int | None = None,
+    lanes: int = 1,
+) -> Executor:
+    """Returns an executor of an artifact by its name, one of `NAMES` but "auto".
 
     Raises:
         ArtifactError: for an artifact that it cannot run.
+        InputError: for a format that the artifact does not have, a runtime that is not installed.
     """
-    return InProcess(directory, "onnx", config.threads)
+    if name == "tensorflow":
+        from dlcv_tf.serve.tensorflow_executor import TensorFlowExecutor
+
+        return TensorFlowExecutor(directory, config, lanes)
+    return InProcess(directory, name, threads, lanes)

@@ -14,7 +14,9 @@ from collections.abc import Iterator
 import uvicorn
 
 from dlcv_tf.errors import InputError
+from dlcv_tf.serve import grpc_server
 from dlcv_tf.serve.app import App
+from dlcv_tf.serve.call import Call
 from dlcv_tf.serve.config import Config
 from dlcv_tf.serve.repository import Repository
 
@@ -35,7 +37,7 @@ def serve(config: Config, as_json: bool = False) -> None:
     with _bind(config.host, config.port) as listener:
         server = _server(App(models, config), config)
         with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
-            runner.run(_serve(server, models, listener, as_json))
+            runner.run(_serve(server, models, listener, config, as_json))
 
 
 @contextlib.contextmanager
@@ -64,12 +66,18 @@ def running(models: str | os.PathLike, **options) -> Iterator[str]:
         finally:
             server.should_exit = True
             thread.join()
+            repository.close()
 
 
 async def _serve(
-    server: uvicorn.Server, models: Repository, listener: socket.socket, as_json: bool
+    server: uvicorn.Server,
+    models: Repository,
+    listener: socket.socket,
+    config: Config,
+    as_json: bool,
 ) -> None:
     """Answers health checks from the first moment on, and loads the models meanwhile."""
+    grpc = None if config.grpc_port is None else grpc_server.start(models, config, _ignore)
 
     def stop(*_) -> None:
         server.should_exit = True
@@ -81,12 +89,17 @@ async def _serve(
     try:
         await asyncio.to_thread(models.load)
         if not server.should_exit:
-            print(_ready_line(models, _url(listener), as_json), flush=True)
+            models.watch()
+            grpc_address = grpc and _address(config.host, grpc.port)
+            print(_ready_line(models, _url(listener), grpc_address, as_json), flush=True)
     except InputError:
         server.should_exit = True
         raise
     finally:
         await serving
+        if grpc:
+            await asyncio.to_thread(grpc.stop, config.drain)
+        await asyncio.to_thread(models.close)
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -126,14 +139,22 @@ def _bind(host: str, port: int) -> socket.socket:
 
 
 def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"http://{_address(*listener.getsockname()[:2])}"
 
 
-def _ready_line(models: Repository, url: str, as_json: bool) -> str:
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _ready_line(models: Repository, url: str, grpc: str | None, as_json: bool) -> str:
     loaded = models.loaded()
     if as_json:
         names = [{"name": model.name, "version": model.version} for model in loaded]
-        return json.dumps({"rest": url, "models": names})
+        return json.dumps({"rest": url, "grpc": grpc, "models": names})
     names = ", ".join(f"{model.name}/{model.version}" for model in loaded)
-    return f"dlcv serve: ready at {url} ({names})"
+    addresses = f"{url} and, for gRPC, {grpc}" if grpc else url
+    return f"dlcv serve: ready at {addresses} ({names})"
+
+
+def _ignore(call: Call) -> None:
+    """Takes the calls that gRPC has answered; nothing is measured of them yet."""

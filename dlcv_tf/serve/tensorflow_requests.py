@@ -5,47 +5,18 @@ integer that does not fit its type is refused, where TF Serving lets it wrap aro
 """
 
 import binascii
-import dataclasses
-import json
 import math
 
 import numpy as np
-import orjson
 
 from dlcv_tf.serve.errors import Code, ServingError, invalid
+from dlcv_tf.serve.json_documents import Document, quote
 
-MAX_QUOTE = 256  # characters of the payload quoted in an error (kMaxJsonDebugStringBytes)
 MAX_RANK = 32
-WHITESPACE = " \t\r\n"
 
 # The types JSON can carry: NumPy's name, as in the manifest, to TensorFlow's, as in the errors.
 TYPES = {name: name for name in ("int8", "int16", "int32", "int64", "uint8", "uint32", "uint64")}
 TYPES |= {"float32": "float", "float64": "double", "bool": "bool", "string": "string"}
-
-
-@dataclasses.dataclass
-class Document:
-    """A parsed request body, and whether a `true` or `false` may stand in it."""
-
-    values: dict
-    has_booleans: bool
-
-
-def parse(body: bytes) -> Document:
-    """Parses a request body, as leniently as TF Serving: NaN, Infinity and trailing garbage pass.
-
-    Raises:
-        ServingError: INVALID_ARGUMENT for what is no JSON object.
-    """
-    if not body.strip():
-        raise invalid("JSON Parse error: The document is empty")
-    try:
-        values = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        values = _parse_leniently(body)
-    if not isinstance(values, dict):
-        raise invalid(f"JSON Value: {_quote(values)} Is not object")
-    return Document(values, b"true" in body or b"false" in body)
 
 
 def signature_name(document: Document) -> str:
@@ -53,7 +24,7 @@ def signature_name(document: Document) -> str:
     name = document.values.get("signature_name", "")
     if not isinstance(name, str):
         raise invalid(
-            f"JSON Value: {_quote(document.values)} not formatted correctly. 'signature_name' key "
+            f"JSON Value: {quote(document.values)} not formatted correctly. 'signature_name' key "
             "must be a string value."
         )
     return name
@@ -73,11 +44,20 @@ def inputs(document: Document, expected: dict[str, dict]) -> tuple[dict[str, np.
     Raises:
         ServingError: in TF Serving's words.
     """
-    values = document.values
     dtypes = {name: spec["dtype"] for name, spec in expected.items()}
+    if document.has_arrays:
+        try:
+            return _inputs(document, dtypes)
+        except ServingError:  # said again below, from lists: the words count and quote them
+            document = document.exact()
+    return _inputs(document, dtypes)
+
+
+def _inputs(document: Document, dtypes: dict[str, str]) -> tuple[dict[str, np.ndarray], bool]:
+    values = document.values
     if "instances" in values and "inputs" in values:
         raise invalid(
-            f"JSON Value: {_quote(values)} Not formatted correctly expecting only one of 'inputs' "
+            f"JSON Value: {quote(values)} Not formatted correctly expecting only one of 'inputs' "
             "or 'instances' keys to exist "
         )
     if "inputs" in values:
@@ -85,22 +65,13 @@ def inputs(document: Document, expected: dict[str, dict]) -> tuple[dict[str, np.
     if "instances" not in values:
         raise invalid("Missing 'inputs' or 'instances' key")
     instances = values["instances"]
+    if isinstance(instances, np.ndarray):  # rows of plain numbers are one column already
+        return _from_columns(instances, dtypes, document.has_booleans), True
     if not isinstance(instances, list):
-        raise invalid(f"JSON Value: {_quote(values)} Excepting 'instances' to be an list/array")
+        raise invalid(f"JSON Value: {quote(values)} Excepting 'instances' to be an list/array")
     if not instances:
-        raise invalid(f"JSON Value: {_quote(values)} No values in 'instances' array")
+        raise invalid(f"JSON Value: {quote(values)} No values in 'instances' array")
     return _from_rows(instances, dtypes, document.has_booleans), True
-
-
-def _parse_leniently(body: bytes):
-    text = body.decode("utf-8-sig", errors="replace")
-    start = len(text) - len(text.lstrip(WHITESPACE))
-    try:
-        return json.JSONDecoder().raw_decode(text, start)[0]
-    except json.JSONDecodeError as error:
-        raise invalid(f"JSON Parse error: {error.msg} at offset: {error.pos}") from None
-    except (RecursionError, ValueError) as error:  # nested too deeply; a number of 4300 digits
-        raise invalid(f"JSON Parse error: {error}") from None
 
 
 def _from_columns(values, dtypes: dict[str, str], careful: bool) -> dict[str, np.ndarray]:
@@ -154,7 +125,7 @@ def _row(index: int, instance, is_named: bool, dtypes: dict[str, str]) -> dict:
     if instance.keys() != dtypes.keys():
         raise invalid(
             f"Failed to process element: {index} of 'instances' list. JSON object: "
-            f"{_quote(instance)} keys must be equal to: {','.join(sorted(dtypes))}"
+            f"{quote(instance)} keys must be equal to: {','.join(sorted(dtypes))}"
         )
     return instance
 
@@ -185,9 +156,12 @@ def _stack(name: str, column: list, dtype: str, careful: bool, is_named: bool) -
 
 def _tensor(value, dtype: str, careful: bool) -> np.ndarray:
     """Converts one JSON value to an array, value by value where the quick way does not fit."""
-    array = None if careful else _numbers(value, dtype)
+    is_array = isinstance(value, np.ndarray)
+    array = None if careful and not is_array else _numbers(value, dtype)
     if array is not None:
         return array
+    if is_array:
+        raise invalid(f"JSON Value of shape {_brackets(value.shape)} is no {dtype} throughout")
     shape = []
     first = value
     while isinstance(first, list):
@@ -208,13 +182,14 @@ def _numbers(value, dtype: str) -> np.ndarray | None:
     if dtype in ("bool", "string") or dtype not in TYPES:
         return None
     try:
-        array = np.array(value)
+        array = np.asarray(value)
     except (ValueError, OverflowError):  # ragged, or an integer beyond 64 bits
         return None
     if not array.size or array.dtype.kind not in "iuf":
         return None
     if dtype.startswith("float"):
-        exact = np.abs(array).max() < 2 ** (np.finfo(dtype).nmant + 1)  # False for NaN
+        limit = 2 ** (np.finfo(dtype).nmant + 1)
+        exact = -limit < array.min() and array.max() < limit  # False for NaN
     else:
         limits = np.iinfo(dtype)
         exact = array.dtype.kind != "f" and limits.min <= array.min() <= array.max() <= limits.max
@@ -226,7 +201,7 @@ def _fill(value, level: int, shape: list[int], dtype: str, flat: list) -> None:
     if not isinstance(value, list):
         if level != len(shape):
             raise invalid(
-                f"JSON Value: {_quote(value)} found at incorrect level: {level + 1} in the JSON "
+                f"JSON Value: {quote(value)} found at incorrect level: {level + 1} in the JSON "
                 f"DOM. Expected at level: {len(shape)}"
             )
         flat.append(_scalar(value, dtype))
@@ -245,9 +220,9 @@ def _fill(value, level: int, shape: list[int], dtype: str, flat: list) -> None:
 def _scalar(value, dtype: str):
     """Returns a JSON scalar as a Python value of the type, or raises as TF Serving does."""
     if isinstance(value, dict) and dtype == "string":
-        return _base64(value)
+        return from_base64(value)
     if dtype not in TYPES and not isinstance(value, dict):
-        message = f"Conversion of JSON Value: {_quote(value)} to type: {dtype}"
+        message = f"Conversion of JSON Value: {quote(value)} to type: {dtype}"
         raise ServingError(Code.UNIMPLEMENTED, message)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if dtype == "string" and isinstance(value, str):
@@ -258,7 +233,7 @@ def _scalar(value, dtype: str):
         largest = 2 ** (np.finfo(dtype).nmant + 1) - 1 if isinstance(value, int) else None
         if abs(value) > (largest or float(np.finfo(dtype).max)) and math.isfinite(value):
             raise invalid(
-                f"Cannot convert JSON value: {_quote(value)} to {TYPES[dtype]} without loss of "
+                f"Cannot convert JSON value: {quote(value)} to {TYPES[dtype]} without loss of "
                 "precision."
             )
         return float(value)
@@ -266,23 +241,25 @@ def _scalar(value, dtype: str):
         if np.iinfo(dtype).min <= value <= np.iinfo(dtype).max:
             return value
     raise invalid(
-        f"JSON Value: {_quote(value)} Type: {_json_type(value)} is not of expected type: "
+        f"JSON Value: {quote(value)} Type: {json_type(value)} is not of expected type: "
         f"{TYPES.get(dtype, dtype)}"
     )
 
 
 def _is_named(value) -> bool:
     """Whether a value is an object of named inputs, not a string in base64."""
-    return isinstance(value, dict) and not _is_base64(value)
+    return isinstance(value, dict) and not is_base64(value)
 
 
-def _is_base64(value: dict) -> bool:
+def is_base64(value: dict) -> bool:
+    """Whether an object stands for a string in base64."""
     return len(value) == 1 and isinstance(value.get("b64"), str)
 
 
-def _base64(value: dict) -> bytes:
-    if not _is_base64(value):
-        raise invalid(f"JSON Value: {_quote(value)} not formatted correctly for base64 data")
+def from_base64(value: dict) -> bytes:
+    """Returns the bytes of `{"b64": ...}`, or raises as TF Serving does."""
+    if not is_base64(value):
+        raise invalid(f"JSON Value: {quote(value)} not formatted correctly for base64 data")
     text = "".join(value["b64"].split()).rstrip("=")
     try:
         return binascii.a2b_base64(text + "=" * (-len(text) % 4), strict_mode=True)
@@ -293,23 +270,11 @@ def _base64(value: dict) -> bytes:
         ) from None
 
 
-def _json_type(value) -> str:
+def json_type(value) -> str:
+    """Returns what RapidJSON calls the type of a JSON value."""
     names = {bool: str(value), dict: "Object", list: "Array", str: "String", type(None): "Null"}
     return names.get(type(value), "Number")
 
 
 def _brackets(shape: tuple[int, ...]) -> str:
     return "[" + ",".join(str(size) for size in shape) + "]"
-
-
-def _quote(value) -> str:
-    """Prints the start of a JSON value, without printing all of a large one first."""
-    text = ""
-    try:
-        for part in json.JSONEncoder(indent=4, ensure_ascii=False).iterencode(value):
-            text += part
-            if len(text) > MAX_QUOTE:
-                return text[:MAX_QUOTE] + "..."
-    except RecursionError:
-        return text[:MAX_QUOTE] + "..."
-    return text

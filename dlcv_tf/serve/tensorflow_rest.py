@@ -1,22 +1,29 @@
-"""TensorFlow Serving's REST API: paths, predictions, status and metadata.
+"""TensorFlow Serving's REST API: paths, predictions, classes, status and metadata.
 
 The rules are those of `model_servers/http_rest_api_util.cc` and `http_rest_api_handler.cc` of
 https://github.com/tensorflow/serving. Beyond them: GET `/v1/models` lists all models, and a body of
-Content-Type `image/*` is one encoded picture.
+Content-Type `image/*` is one encoded picture; `Accept: image/png` gets an answered one as a file.
 """
 
 import json
 import re
 import urllib.parse
 
-import numpy as np
 from google.protobuf import json_format
 
-from dlcv_tf.serve import tensorflow_answers, tensorflow_messages, tensorflow_requests
+from dlcv_tf.serve import (
+    http_pictures,
+    json_documents,
+    tensorflow_answers,
+    tensorflow_example_requests,
+    tensorflow_examples,
+    tensorflow_messages,
+    tensorflow_requests,
+)
 from dlcv_tf.serve.call import Call
 from dlcv_tf.serve.errors import invalid
 from dlcv_tf.serve.http_messages import Answer, Request
-from dlcv_tf.serve.model import BYTES_SIGNATURE, DEFAULT_SIGNATURE, Model
+from dlcv_tf.serve.model import BYTES_SIGNATURE, Model
 from dlcv_tf.serve.repository import Repository
 
 _MODEL = r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
@@ -50,10 +57,11 @@ def answer(request: Request, models: Repository, call: Call) -> Answer:
         if verb == "predict":
             return _predict(spec, request, models, call)
         if verb in ("classify", "regress"):
-            return _classify_or_regress(verb, spec, request.body, models)
+            return _classify_or_regress(verb, spec, request.body, models, call)
     if method == "GET" and (match := GET_PATH.fullmatch(path)):
         *spec, subresource = match.groups()
         name, version, label = _model_spec(*spec)
+        call.method = subresource or "status"
         if subresource == "metadata":
             with models.use(name, version, label) as model:
                 return _metadata(model)
@@ -76,35 +84,43 @@ def _model_spec(name: str, version: str | None, label: str | None) -> tuple:
 
 def _predict(spec: tuple, request: Request, models: Repository, call: Call) -> Answer:
     call.method = "predict"
-    if request.content_type.startswith("image/"):
-        with models.use(*spec) as model:
-            model.signature(BYTES_SIGNATURE)
-            inputs = {"image_bytes": np.array([request.body], dtype=object)}
-            outputs = model.predict(inputs, BYTES_SIGNATURE, call)
-        return Answer(tensorflow_answers.render(outputs, is_row=True))
-    with call.stage("parse"):
-        document = tensorflow_requests.parse(request.body)
-    signature_name = tensorflow_requests.signature_name(document)
+    signature_name, inputs, is_row = BYTES_SIGNATURE, http_pictures.inputs(request), True
+    document = None
+    if inputs is None:
+        with call.stage("parse"):
+            document = json_documents.parse(request.body)
+        signature_name = tensorflow_requests.signature_name(document)
     with models.use(*spec) as model:
         signature = model.signature(signature_name)
-        with call.stage("parse"):
-            inputs, is_row = tensorflow_requests.inputs(document, signature["inputs"])
+        if document:
+            with call.stage("parse"):
+                inputs, is_row = tensorflow_requests.inputs(document, signature["inputs"])
+        first = next(iter(inputs.values()))
+        picture = http_pictures.wanted(request, signature, len(first) if first.ndim else 0)
         outputs = model.predict(inputs, signature_name, call)
     with call.stage("render"):
+        if picture:
+            return http_pictures.png(picture, outputs[picture])
         return Answer(tensorflow_answers.render(outputs, is_row))
 
 
-def _classify_or_regress(verb: str, spec: tuple, body: bytes, models: Repository) -> Answer:
-    """Says that no signature of these models is one for tf.Example protos."""
-    name = tensorflow_requests.signature_name(tensorflow_requests.parse(body)) or DEFAULT_SIGNATURE
+def _classify_or_regress(
+    verb: str, spec: tuple, body: bytes, models: Repository, call: Call
+) -> Answer:
+    call.method = verb
+    with call.stage("parse"):
+        document = json_documents.parse(body, has_arrays=False)
+        name = tensorflow_requests.signature_name(document)
+        examples = tensorflow_example_requests.examples(document)
     with models.use(*spec) as model:
-        if name not in model.manifest.signatures:
-            raise invalid(f"No signature was found with the name: {name}")
-    kind = {"classify": "classification", "regress": "regression"}[verb]
-    raise invalid(
-        f"Expected {kind} signature method_name to be tensorflow/serving/{verb}. "
-        f"Was: {tensorflow_messages.PREDICT_METHOD}"
-    )
+        run = getattr(tensorflow_examples, verb)
+        result = run(model, name, examples, call)
+    with call.stage("render"):
+        render = {
+            "classify": tensorflow_answers.render_classifications,
+            "regress": tensorflow_answers.render_regressions,
+        }[verb]
+        return Answer(render(result))
 
 
 def _metadata(model: Model) -> Answer:

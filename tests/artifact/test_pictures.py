@@ -224,3 +224,12 @@ def test_resize_equals_its_formula(size):
 def test_resize_to_the_same_size_changes_nothing():
     images = tiny.ramp(6, 5)[None]
     np.testing.assert_array_equal(pictures.resize(images, (6, 5)), images)
+
+
+def test_the_size_is_read_from_the_header_alone():
+    data = tiny.encoded(tiny.ramp(12, 40))
+    assert pictures.size(data[:60]) == (12, 40)
+    with pytest.raises(pictures.PictureError, match="expected at most 0.0004"):
+        pictures.size(data, max_pixels=400)
+    with pytest.raises(pictures.PictureError, match="got an empty file"):
+        pictures.size(b"")

@@ -18,6 +18,9 @@ from tests.artifact import tiny
 COMMAND = "import sys; from dlcv_tf.cli.main import main; sys.exit(main())"
 
 
+READY = r"dlcv serve: ready at (http://127\.0\.0\.1:\d+) and, for gRPC, [\d.:]+ \((.*)\)\n"
+
+
 def dlcv_serve(*arguments: str, **options) -> subprocess.Popen:
     """Starts `dlcv serve` as a user does."""
     return subprocess.Popen(
@@ -41,7 +44,7 @@ def ready(process: subprocess.Popen) -> str:
 def test_it_says_when_it_is_ready_and_stops_cleanly(models_dir, number):
     with dlcv_serve("--models", str(models_dir), "--port", "0") as process:
         line = ready(process)
-        match = re.fullmatch(r"dlcv serve: ready at (http://127\.0\.0\.1:\d+) \((.*)\)\n", line)
+        match = re.fullmatch(READY, line)
         assert match, line
         assert match[2] == "grey/1, tiny/10"
         assert httpx.get(match[1] + "/v2/health/ready").status_code == 200
@@ -59,6 +62,7 @@ def test_the_ready_line_as_json(models_dir):
         assert process.wait(20) == 0
     assert line["models"] == [{"name": "grey", "version": 1}, {"name": "tiny", "version": 10}]
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+", line["rest"])
+    assert re.fullmatch(r"127\.0\.0\.1:\d+", line["grpc"])
 
 
 def test_it_is_ready_within_one_and_a_half_seconds(models_dir):

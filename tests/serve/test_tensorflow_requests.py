@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from dlcv_tf.serve import json_documents
 from dlcv_tf.serve import tensorflow_requests as requests
 from dlcv_tf.serve.errors import Code, ServingError
 
@@ -13,7 +14,7 @@ def parse(body, **dtypes):
     """Parses a body against inputs of these types."""
     text = body if isinstance(body, str) else json.dumps(body)
     expected = {name: {"dtype": dtype, "shape": []} for name, dtype in dtypes.items()}
-    return requests.inputs(requests.parse(text.encode()), expected)
+    return requests.inputs(json_documents.parse(text.encode()), expected)
 
 
 @pytest.mark.parametrize(
@@ -183,9 +184,9 @@ def test_types_json_cannot_carry_are_unimplemented(dtype):
 @pytest.mark.parametrize("text", ["", "nonsense", '{"a": 1', '{"a" 1}', "{'a': 1}", "9" * 5000])
 def test_what_is_no_json_is_refused(text):
     with pytest.raises(ServingError, match="JSON Parse error: "):
-        requests.parse(text.encode())
+        json_documents.parse(text.encode())
 
 
 def test_invalid_utf8_does_not_crash():
-    values = requests.parse(b'{"instances": ["\xff"]}').values
+    values = json_documents.parse(b'{"instances": ["\xff"]}').values
     assert values.keys() == {"instances"}

@@ -1,0 +1,42 @@
+"""Who may call: the bearer token."""
+
+import hmac
+import ipaddress
+
+from dlcv_tf.serve.config import Config
+from dlcv_tf.serve.errors import Code, ServingError
+
+
+def check_token(config: Config, authorization: str) -> None:
+    """Raises UNAUTHENTICATED unless the request brings the server's token, if it has one.
+
+    Args:
+        config: the server's options.
+        authorization: the request's `Authorization` header, "" where it has none.
+    """
+    if config.token is None:
+        return
+    scheme, _, token = authorization.partition(" ")
+    given = token.strip().encode(errors="surrogateescape")
+    # In a time that does not tell how much of a wrong token is right.
+    is_right = hmac.compare_digest(given, config.token.encode())
+    if scheme.lower() != "bearer" or not is_right:
+        got = "another token" if authorization else "none"
+        raise ServingError(
+            Code.UNAUTHENTICATED, f"got {got}, expected the header Authorization: Bearer TOKEN"
+        )
+
+
+def warning(config: Config) -> str | None:
+    """Returns what is to be said of a server that whoever reaches the machine may call."""
+    if config.token is not None or config.host == "localhost":
+        return None
+    try:
+        if ipaddress.ip_address(config.host).is_loopback:
+            return None
+    except ValueError:  # a name: who knows
+        pass
+    return (
+        f"anyone who reaches {config.host} may call: set a token (--token-file), or listen on "
+        "127.0.0.1 behind a proxy that checks who calls"
+    )

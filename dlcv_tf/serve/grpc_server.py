@@ -1,0 +1,173 @@
+"""The gRPC port: TF Serving's services, KServe's and health, their threads, TLS and the token."""
+
+import pathlib
+import threading
+import time
+from collections.abc import Callable
+from concurrent import futures
+
+import grpc
+
+from dlcv_tf.errors import InputError
+from dlcv_tf.serve import grpc_health, grpc_methods, kserve_grpc, tensorflow_grpc
+from dlcv_tf.serve.call import Call
+from dlcv_tf.serve.config import Config
+from dlcv_tf.serve.errors import Code, ServingError
+from dlcv_tf.serve.repository import Repository
+
+STREAMS = 64  # open at once; each holds a thread
+REFUSING = 0.1  # seconds between the last request taken and the end of all connections
+ASIDE = 64  # threads for health checks and refusals, which must not wait for the others
+
+# Path of an RPC to its method.
+METHODS: dict[str, grpc_methods.Method] = {**tensorflow_grpc.METHODS, **kserve_grpc.METHODS}
+
+
+def start(models: Repository, config: Config, observe: Callable[[Call], None]) -> "Server":
+    """Starts to answer; health says NOT_SERVING until the models are loaded.
+
+    Args:
+        models: they may still be loading.
+        config: the server's options: host, grpc_port, limits, TLS, token.
+        observe: gets every call at its end, from many threads.
+
+    Raises:
+        InputError: for a port that cannot be had.
+    """
+    return Server(models, config, observe)
+
+
+class Server:
+    """A running gRPC server; `start` makes it.
+
+    Attributes:
+        port: that it listens on.
+    """
+
+    def __init__(self, models: Repository, config: Config, observe: Callable[[Call], None]):
+        self._health = grpc_health.Health(models)
+        # A thread is taken before a request has arrived: there are as many as may wait for a turn.
+        self._threads = _Threads(config.request_threads + config.queue, "grpc")
+        self._services = _Services(models, config, observe, self._health, self._threads)
+        self._server = grpc.server(
+            self._threads,
+            handlers=[self._services],
+            options=[
+                ("grpc.max_receive_message_length", config.max_body),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.so_reuseport", int(config.fronts > 1)),
+            ],
+        )
+        self.port = _bind(self._server, config)
+        self._server.start()
+
+    def stop(self, grace: float) -> None:
+        """Refuses further requests (UNAVAILABLE), and waits for those under way.
+
+        Args:
+            grace: seconds they get; what is not answered by then is cancelled.
+        """
+        self._health.stop()
+        self._services.stop()
+        # What gRPC has received, but not yet asked a handler for, would be cancelled by its stop,
+        # which no client takes for a reason to try elsewhere; so it is refused first.
+        refusing = min(REFUSING, grace)
+        time.sleep(refusing)
+        self._server.stop(grace - refusing).wait()
+        self._threads.shutdown(wait=False)
+
+
+class _Threads(futures.ThreadPoolExecutor):
+    """A pool that says when all of its threads are taken."""
+
+    def __init__(self, limit: int, name: str):
+        super().__init__(limit, name)
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._taken = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether what is submitted now would have to wait."""
+        return self._taken >= self._limit
+
+    def submit(self, function, /, *arguments, **keywords) -> futures.Future:
+        """Runs a function in one of the threads."""
+        with self._lock:
+            self._taken += 1
+        return super().submit(self._run, function, *arguments, **keywords)
+
+    def _run(self, function, *arguments, **keywords):
+        try:
+            return function(*arguments, **keywords)
+        finally:
+            with self._lock:
+                self._taken -= 1
+
+
+class _Services(grpc.GenericRpcHandler):
+    """Finds the handler of an RPC, before any of its request has been read."""
+
+    def __init__(self, models, config, observe, health, threads):
+        self._config = config
+        self._is_stopped = False
+        self._runner = grpc_methods.Runner(models, config, observe)
+        self._threads = threads
+        self._stream_threads = _Threads(STREAMS, "grpc-stream")
+        self._aside = futures.ThreadPoolExecutor(ASIDE, "grpc-aside")
+        self._health = health.handlers(self._aside)
+        self._handlers = {path: self._handler(method) for path, method in METHODS.items()}
+
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        """Returns the handler of an RPC; None, which is UNIMPLEMENTED, for one there is not."""
+        if details.method in self._health:
+            return self._health[details.method]
+        method = METHODS.get(details.method)
+        if method is None:
+            return None
+        try:
+            if self._is_stopped:
+                raise ServingError(Code.UNAVAILABLE, "the server stops: ask another one")
+            grpc_methods.check_caller(self._config, details.invocation_metadata)
+            threads = self._stream_threads if method.on_error else self._threads
+            if threads.is_full:
+                raise ServingError(
+                    Code.UNAVAILABLE, "all threads are busy and the queue is full: try again later"
+                )
+        except ServingError as error:
+            return self._refusal(method, error)
+        return self._handlers[details.method]
+
+    def stop(self) -> None:
+        """Refuses every RPC from now on, but for health."""
+        self._is_stopped = True
+
+    def _handler(self, method: grpc_methods.Method) -> grpc.RpcMethodHandler:
+        handler = self._runner.handler(method)
+        if method.on_error:
+            handler.stream_stream.experimental_thread_pool = self._stream_threads
+        return handler
+
+    def _refusal(self, method: grpc_methods.Method, error: ServingError) -> grpc.RpcMethodHandler:
+        def refuse(requests, context):
+            self._runner.refuse(method, error, context)
+
+        refuse.experimental_thread_pool = self._aside
+        # As a stream, it is called before the request has arrived.
+        return grpc.stream_unary_rpc_method_handler(refuse)
+
+
+def _bind(server: grpc.Server, config: Config) -> int:
+    """Gives the server its address; returns the port."""
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    address = f"{host}:{config.grpc_port}"
+    try:
+        if config.tls_certificate is None:
+            return server.add_insecure_port(address)
+        pair = [pathlib.Path(p).read_bytes() for p in (config.tls_key, config.tls_certificate)]
+        return server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+    except RuntimeError:
+        raise InputError(
+            f"cannot listen on port {config.grpc_port} of {config.host} for gRPC: it is in use, or "
+            "no address of this machine; choose another with --grpc-port (0 takes a free one)"
+        ) from None

@@ -1,0 +1,97 @@
+"""What goes around a body: compression both ways, and the headers that let other origins call."""
+
+import dataclasses
+import json
+import zlib
+
+from dlcv_tf.serve.errors import TooLargeError, invalid
+from dlcv_tf.serve.http_messages import Answer
+
+GZIP = zlib.MAX_WBITS | 16
+WINDOWS = {"gzip": GZIP, "x-gzip": GZIP, "deflate": zlib.MAX_WBITS}
+LEAST = 32 * 1024  # bytes of an answer worth compressing; a list of scores is far below
+TEXTS = ("application/json", "text/")  # tensors and pictures hardly shrink
+
+# TF Serving's (model_servers/http_server.cc), and the two headers that its CORS lacks here.
+CROSS_ORIGIN = {
+    "access-control-allow-origin": "*",
+    "access-control-allow-methods": "POST, GET",
+    "access-control-allow-headers": "Content-Type, Authorization, Inference-Header-Content-Length",
+    "access-control-expose-headers": "Inference-Header-Content-Length",
+}
+
+
+def inflate(headers: dict[str, str], body: bytes, limit: int) -> bytes:
+    """Returns a request's body as it was before compression, never longer than the limit.
+
+    Args:
+        headers: of the request, names in lower case.
+        body: as it came.
+        limit: most bytes it may have.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT for what does not inflate.
+        TooLargeError: for a longer one.
+    """
+    name = headers.get("content-encoding", "").strip().lower()
+    if name in ("", "identity"):
+        return body
+    if name not in WINDOWS:
+        raise invalid(f"got a body of content-encoding {name!r}, expected one of {[*WINDOWS]}")
+    try:
+        stream = zlib.decompressobj(wbits=WINDOWS[name])
+        inflated = stream.decompress(body, limit + 1)
+    except zlib.error as error:
+        raise invalid(f"got a {name} body that does not inflate: {error}") from None
+    if len(inflated) > limit:
+        raise TooLargeError(
+            f"got a {name} body of over {limit} bytes inflated, expected at most that: send fewer "
+            "or smaller pictures, or start the server with a greater --max-megabytes"
+        )
+    if not stream.eof or stream.unused_data:
+        raise invalid(f"got a {name} body that is cut short or followed by something else")
+    return inflated
+
+
+def deflate(headers: dict[str, str], answer: Answer) -> Answer:
+    """Compresses a long text for a client that accepts gzip; any other answer stays as it is.
+
+    Args:
+        headers: of the request, names in lower case.
+        answer: what the client is to get.
+    """
+    is_text = answer.content_type.startswith(TEXTS)
+    if len(answer.body) < LEAST or not is_text or "content-encoding" in answer.headers:
+        return answer
+    further = answer.headers | {"vary": "accept-encoding"}
+    if not _accepts_gzip(headers.get("accept-encoding", "")):
+        return dataclasses.replace(answer, headers=further)
+    body = zlib.compress(answer.body, level=1, wbits=GZIP)
+    return dataclasses.replace(answer, body=body, headers=further | {"content-encoding": "gzip"})
+
+
+def preflight(headers: dict[str, str]) -> Answer:
+    """Answers a browser's OPTIONS request, as TF Serving with CORS does.
+
+    Args:
+        headers: of the request, names in lower case.
+    """
+    origin = headers.get("origin", "")
+    if not origin.lower().startswith(("http://", "https://")):
+        message = f"got OPTIONS of origin {origin[:256]!r}, expected one of http or https"
+        return cross_origin(Answer(json.dumps({"error": message}, indent=4).encode(), 400))
+    return cross_origin(Answer(b""))
+
+
+def cross_origin(answer: Answer) -> Answer:
+    """Adds the headers by which a browser lets pages of other origins read an answer."""
+    return dataclasses.replace(answer, headers=answer.headers | CROSS_ORIGIN)
+
+
+def _accepts_gzip(accepted: str) -> bool:
+    """Whether `Accept-Encoding` names gzip, and not with a weight of zero."""
+    for part in accepted.lower().split(","):
+        name, _, weight = part.partition(";")
+        if name.strip() == "gzip":
+            return weight.replace(" ", "").removeprefix("q=") not in ("0", "0.0", "0.00", "0.000")
+    return False

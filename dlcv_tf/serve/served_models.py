@@ -1,0 +1,108 @@
+"""The models as those see them who answer requests: names, versions, labels, and which one answers.
+
+Readers take a snapshot of all models and never wait for a load. `repository.py` changes them.
+"""
+
+import contextlib
+import threading
+from collections.abc import Iterable, Iterator
+
+from dlcv_tf.serve.errors import Code, ServingError, invalid
+from dlcv_tf.serve.model import Model
+from dlcv_tf.serve.models_config import Source
+from dlcv_tf.serve.servable import Servable
+from dlcv_tf.serve.version import Version
+
+
+class ServedModels:
+    """Models by name, each with the versions that serve.
+
+    Args:
+        sources: of the models; none of them is loaded yet.
+    """
+
+    def __init__(self, sources: Iterable[Source]):
+        # Never changed, always replaced: who reads meanwhile sees the old models or the new ones.
+        self._models = {source.name: Servable(source) for source in sources}
+        self._is_first_look_over = False
+        self._is_closed = threading.Event()
+
+    @property
+    def ready(self) -> bool:
+        """Whether every model serves or has failed, and at least one serves."""
+        return self._is_first_look_over and any(m.serving for m in self._models.values())
+
+    def model_ready(self, name: str, version: int | None = None) -> bool:
+        """Whether a model, or a version of it, answers requests."""
+        model = self._models.get(name)
+        return model is not None and model.find(version, None) is not None
+
+    def loaded(self) -> list[Model]:
+        """Returns the models that serve, by name, each in its newest version."""
+        models = self._models
+        newest = [models[name].newest for name in sorted(models)]
+        return [version.model for version in newest if version and version.model]
+
+    def names(self) -> list[str]:
+        """Returns the names of all models, whether one of their versions serves or not."""
+        return sorted(self._models)
+
+    def labels(self, name: str) -> dict[str, int]:
+        """Returns the labels of a model as they stand: label to version."""
+        model = self._models.get(name)
+        return dict(model.labels) if model else {}
+
+    @contextlib.contextmanager
+    def use(
+        self, name: str, version: int | None = None, label: str | None = None
+    ) -> Iterator[Model]:
+        """Holds the model that is to answer a request: it is not unloaded meanwhile.
+
+        Args:
+            name: the model's name.
+            version: a version, or None for the newest that serves.
+            label: a version label.
+
+        Raises:
+            ServingError: NOT_FOUND, or UNAVAILABLE while models are being loaded.
+        """
+        while not (held := self._find(name, version, label)).hold():
+            pass  # it was replaced between the two: the next snapshot has its successor
+        try:
+            yield held.model
+        finally:
+            held.release()
+
+    def _find(self, name: str, version: int | None, label: str | None) -> Version:
+        """Returns the version that is to answer a request, with TF Serving's errors."""
+        model = self._models.get(name)
+        if found := model and model.find(version, label):
+            return found
+        if self._is_closed.is_set():
+            raise ServingError(Code.UNAVAILABLE, "The server is shutting down")
+        if model and (model.is_loading or not self._is_first_look_over):
+            raise ServingError(Code.UNAVAILABLE, f"Model {name} is being loaded: try again")
+        if label is not None:
+            if model is None or label not in model.labels:
+                raise invalid(f"Unrecognized servable version label: {label}")
+            version = model.labels[label]
+        wanted = f"Latest({name})" if version is None else f"Specific({name}, {version})"
+        raise ServingError(Code.NOT_FOUND, f"Servable not found for request: {wanted}")
+
+    def versions(self, name: str, version: int | None = None) -> list[Version]:
+        """Returns the versions that were tried, newest first, or the one asked for.
+
+        Raises:
+            ServingError: NOT_FOUND, in TF Serving's words.
+        """
+        model = self._models.get(name)
+        versions = {**model.tried, **model.serving} if model else {}
+        if version is not None and version not in versions:
+            message = f"Could not find version {version} of model {name}"
+            raise ServingError(Code.NOT_FOUND, message)
+        if not versions:
+            reason = f": {model.error}" if model and model.error else ""
+            message = f"Could not find any versions of model {name}{reason}"
+            raise ServingError(Code.NOT_FOUND, message)
+        wanted = sorted(versions, reverse=True) if version is None else [version]
+        return [versions[number] for number in wanted]

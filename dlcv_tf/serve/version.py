@@ -1,0 +1,142 @@
+"""One version of a model, from its load to its end, which waits for the requests that use it."""
+
+import ctypes
+import logging
+import pathlib
+import threading
+import time
+
+from dlcv_tf.artifact.manifest import ArtifactError
+from dlcv_tf.serve import version_files
+from dlcv_tf.serve.config import Config
+from dlcv_tf.serve.errors import Code
+from dlcv_tf.serve.model import Model
+
+RETRY = 60.0  # seconds after which a failure that was none of the files' is tried again
+
+log = logging.getLogger(__name__)
+
+
+class Version:
+    """A version that was tried: where it stands and what went wrong.
+
+    `state` is TF Serving's: START, LOADING, AVAILABLE, UNLOADING or END; `code` and `error` say why
+    it could not be loaded. An AVAILABLE one has an `error` too while its model's directory is in
+    trouble; its code is OK all the same, since it serves.
+
+    Args:
+        number: of the version.
+        directory: the artifact.
+    """
+
+    def __init__(self, number: int, directory: pathlib.Path):
+        self.number = number
+        self.directory = directory
+        self.state = "START"
+        self.code = Code.OK
+        self.error = ""
+        self.model: Model | None = None
+        self._fingerprint = version_files.fingerprint(directory)
+        self._tried = time.monotonic()
+        self._lock = threading.Lock()  # of the two below
+        self._users = 0
+        self._is_retired = False
+        self._is_idle = threading.Event()
+
+    def load(self, name: str, config: Config, may_be_partial: bool = False) -> bool:
+        """Verifies, loads and warms the version. It is not AVAILABLE yet: who publishes it says so.
+
+        Args:
+            name: of the model.
+            config: the server's options.
+            may_be_partial: it may be being copied at this moment: then nothing is logged.
+
+        Returns:
+            Whether it can serve; else `code` and `error` say why not.
+        """
+        self.state = "LOADING"
+        model = None
+        try:
+            if may_be_partial and not version_files.is_complete(self.directory):
+                self.refuse(Code.DATA_LOSS, f"{self.directory} is not complete yet")
+                return False
+            model = Model(name, self.number, self.directory, config)
+            model.warm_up()
+        except Exception as error:  # one broken model must not take the others down
+            self._close(model)
+            is_damaged = isinstance(error, ArtifactError)
+            self.refuse(Code.DATA_LOSS if is_damaged else Code.INTERNAL, str(error))
+            log.warning("refused %s/%d: %s", name, self.number, error)
+            return False
+        self.model = model
+        return True
+
+    def refuse(self, code: Code, error: str) -> None:
+        """Says why the version does not serve."""
+        self.code, self.error, self.state = code, error, "END"
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether it could not be loaded."""
+        return self.state == "END" and self.code != Code.OK
+
+    def has_changed(self) -> bool:
+        """Whether its files are others than those that were loaded, or refused."""
+        now = version_files.fingerprint(self.directory)
+        return now != () and now != self._fingerprint
+
+    def is_worth_another_try(self) -> bool:
+        """Whether a refused version may load now: its files changed, or they were not at fault."""
+        was_at_fault = self.code == Code.DATA_LOSS
+        waited = time.monotonic() - self._tried
+        return self.has_changed() or (not was_at_fault and waited > RETRY)
+
+    def hold(self) -> bool:
+        """Keeps the version loaded until `release`; false if it is on its way out already."""
+        with self._lock:
+            if self._is_retired:
+                return False
+            self._users += 1
+            return True
+
+    def release(self) -> None:
+        """Ends one `hold`."""
+        with self._lock:
+            self._users -= 1
+            if self._is_retired and not self._users:
+                self._is_idle.set()
+
+    def retire(self) -> None:
+        """Lets nobody hold the version any more; `unload` follows."""
+        with self._lock:
+            self._is_retired = True
+            self.state = "UNLOADING"
+            if not self._users:
+                self._is_idle.set()
+
+    def unload(self, timeout: float | None = None) -> None:
+        """Unloads the retired version once nobody holds it.
+
+        Args:
+            timeout: seconds after which it is unloaded all the same; None waits for all.
+        """
+        self._is_idle.wait(timeout)
+        with self._lock:  # only one of several gets to close it
+            model, self.model = self.model, None
+        self._close(model)
+        del model
+        _give_back_memory()
+        self.state = "END"
+
+    def _close(self, model: Model | None) -> None:
+        try:
+            if model:
+                model.close()
+        except Exception:  # its memory may be lost, the server goes on
+            log.exception("failed to unload version %d from %s", self.number, self.directory)
+
+
+def _give_back_memory() -> None:
+    """Has the C library give freed memory back to the system: glibc keeps pieces of it forever."""
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)
