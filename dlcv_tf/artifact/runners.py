@@ -5,9 +5,11 @@ threads at once. `load` gives one for an artifact; the classes also run foreign 
 """
 
 import collections
+import contextlib
 import os
 import pathlib
 import threading
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -134,8 +136,7 @@ class LiteRTRunner:
         _check_file(path)
         self._path, self._threads = path, threads
         first = self._interpreter()
-        self._idle = collections.deque([first])
-        self._lanes = threading.BoundedSemaphore(lanes)
+        self._lanes = _Lanes(lanes, self._interpreter, first)
         self._image_size = image_size and tuple(image_size)
         inputs = first.get_input_details()
         self.input_name = _only_input(path, list(inputs))
@@ -149,15 +150,8 @@ class LiteRTRunner:
         """Runs the model on pictures, or on whatever its one input is."""
         images = _resized(np.asarray(images), self._image_size)
         _check_input(images, self)
-        with self._lanes:
-            try:
-                run = self._idle.pop()
-            except IndexError:
-                run = self._interpreter()
-            try:
-                return run(**{self.input_name: images})
-            finally:
-                self._idle.append(run)
+        with self._lanes.one() as run:
+            return run(**{self.input_name: images})
 
     def _interpreter(self):
         """Returns what runs one call at a time, by names."""
@@ -214,8 +208,7 @@ class OpenVinoRunner:
             self._model = openvino.Core().compile_model(os.fspath(path), "CPU", options)
         except RuntimeError as error:
             raise ArtifactError(f"{path} is no model OpenVINO can load: {error}") from error
-        self._idle: collections.deque = collections.deque()
-        self._lanes = threading.BoundedSemaphore(lanes)
+        self._lanes = _Lanes(lanes, self._model.create_infer_request)
         self._image_size = image_size and tuple(image_size)
         tensor = _only_input(path, self._model.inputs)
         self.input_name, self.output_names = _names(path, self._model)
@@ -229,16 +222,9 @@ class OpenVinoRunner:
         """Runs the model on pictures, or on whatever its one input is."""
         images = _resized(np.asarray(images), self._image_size)
         _check_input(images, self)
-        with self._lanes:
-            try:
-                request = self._idle.pop()
-            except IndexError:
-                request = self._model.create_infer_request()
-            try:
-                values = request.infer([np.ascontiguousarray(images)], share_inputs=True)
-                arrays = [np.array(values[port]) for port in self._model.outputs]
-            finally:
-                self._idle.append(request)
+        with self._lanes.one() as request:
+            values = request.infer([np.ascontiguousarray(images)], share_inputs=True)
+            arrays = [np.array(values[port]) for port in self._model.outputs]
         return dict(zip(self.output_names, arrays, strict=True))
 
 
@@ -261,6 +247,34 @@ class DecodingRunner:
         """Answers pictures of any size; places are in their pixels."""
         images = np.asarray(images)
         return decoding.decode(self.raw(images), self.facts, images.shape[1:3])
+
+
+class _Lanes:
+    """What runs one call at a time, once for each call that runs at once; more wait.
+
+    Args:
+        count: calls at once.
+        make: makes one, when first it is needed.
+        made: those that there are already.
+    """
+
+    def __init__(self, count: int, make: Callable, *made):
+        self._make = make
+        self._idle = collections.deque(made)
+        self._free = threading.BoundedSemaphore(count)
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator:
+        """Holds one that nobody else holds."""
+        with self._free:
+            try:
+                lane = self._idle.pop()
+            except IndexError:
+                lane = self._make()
+            try:
+                yield lane
+            finally:
+                self._idle.append(lane)
 
 
 class _WithoutSignature:

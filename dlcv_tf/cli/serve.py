@@ -2,6 +2,9 @@
 
 import argparse
 import math
+import pathlib
+
+from dlcv_tf.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +58,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "parameters (default: %(default)s)",
     )
     parser.add_argument(
+        "--config-poll",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="between two looks at --models-config, 0 for none (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--token-file",
+        metavar="FILE",
+        help="its text is what clients must send as Authorization: Bearer TOKEN",
+    )
+    parser.add_argument("--tls-certificate", metavar="FILE", help="PEM file, for HTTPS and gRPC")
+    parser.add_argument("--tls-key", metavar="FILE", help="PEM file of its private key")
+    parser.add_argument("--cors", action="store_true", help="let pages of other origins call")
+    parser.add_argument(
+        "--request-log", metavar="FILE", help="append a line of JSON for each request"
+    )
+    parser.add_argument(
+        "--log-pictures", action="store_true", help="have the request log hold the bodies too"
+    )
+    parser.add_argument(
         "--max-megabytes",
         type=_positive,
         default=100,
@@ -85,6 +109,13 @@ def run(arguments: argparse.Namespace) -> int:
         grpc_port=_grpc_port(arguments),
         models_config=arguments.models_config,
         poll=arguments.poll,
+        config_poll=arguments.config_poll,
+        token=_token(arguments.token_file),
+        tls_certificate=arguments.tls_certificate,
+        tls_key=arguments.tls_key,
+        cors=arguments.cors,
+        request_log=arguments.request_log,
+        log_pictures=arguments.log_pictures,
         executor=arguments.executor,
         batching=arguments.batching,
         max_body=int(arguments.max_megabytes * config.MEGABYTE),
@@ -105,6 +136,16 @@ def _grpc_port(arguments: argparse.Namespace) -> int | None:
     if arguments.grpc_port is None:
         return 8500 if arguments.port else 0
     return arguments.grpc_port
+
+
+def _token(path: str | None) -> str | None:
+    """Reads the token, which must not stand on the command line: all users of a machine see it."""
+    if path is None:
+        return None
+    try:
+        return pathlib.Path(path).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"got --token-file {path}, which cannot be read: {error}") from None
 
 
 def _positive(text: str) -> float:

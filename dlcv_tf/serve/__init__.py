@@ -23,8 +23,14 @@ The other way in is gRPC, with the same models behind it:
 
 `tensorflow_examples.py` classifies tf.Example protos, for both ways.
 
-What comes later has its place: KServe v2 (`kserve_rest.py`) is one more entry of
-`app.PROTOCOLS`.
+A protocol over HTTP is an entry of `app.PROTOCOLS`; the second one is KServe v2:
+
+    kserve_rest.py           from request to answer; `kserve_requests.py`, `kserve_answers.py`
+    http_pictures.py         bodies that are a picture, both ways, of both protocols
+    http_encoding.py         compressed bodies, and headers that let pages of other origins call
+
+Around all of them: `config.py` has every option, `access.py` asks for the token, `call.py` is one
+request on its way, which `metrics.py` counts and `request_log.py` writes down.
 
 Behind `Model.predict` stands what runs the network, which no protocol looks into:
 
@@ -46,21 +52,35 @@ Beside that, `repository.py` changes what is served while the server runs, and n
 import importlib
 
 _MODULES = (
+    "access",
     "app",
+    "batching",
+    "call",
+    "config",
+    "errors",
+    "executors",
     "grpc_health",
     "grpc_methods",
     "grpc_server",
+    "http_encoding",
+    "http_messages",
+    "http_pictures",
+    "json_documents",
+    "kserve_answers",
     "kserve_grpc",
-    "batching",
-    "errors",
-    "executors",
+    "kserve_requests",
+    "kserve_rest",
+    "kserve_tensors",
+    "metrics",
     "model",
     "models_config",
     "repository",
+    "request_log",
     "servable",
     "served_models",
     "server",
     "tensorflow_answers",
+    "tensorflow_example_requests",
     "tensorflow_examples",
     "tensorflow_executor",
     "tensorflow_grpc",
@@ -68,6 +88,7 @@ _MODULES = (
     "tensorflow_requests",
     "tensorflow_rest",
     "tensorflow_tensors",
+    "tensorflow_worker",
     "tuning",
     "version",
     "version_files",

@@ -5,15 +5,16 @@ and the model.
 """
 
 import asyncio
+import dataclasses
 import json
 import logging
 import time
-import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from dlcv_tf.errors import InputError
-from dlcv_tf.serve import kserve_rest, tensorflow_rest
-from dlcv_tf.serve.call import Call
+from dlcv_tf.serve import access, http_encoding, kserve_rest, metrics, tensorflow_rest
+from dlcv_tf.serve.call import Call, request_id
 from dlcv_tf.serve.config import Config
 from dlcv_tf.serve.errors import Code, ServingError, TooLargeError, invalid
 from dlcv_tf.serve.http_messages import Answer, Request
@@ -34,11 +35,22 @@ class App:
     Args:
         models: the models; they may still be loading.
         config: the server's options.
+        observe: gets every call at its end, from many threads.
+        metrics: returns the numbers that Prometheus reads.
     """
 
-    def __init__(self, models: Repository, config: Config):
+    def __init__(
+        self,
+        models: Repository,
+        config: Config,
+        observe: Callable[[Call], None],
+        metrics: Callable[[], bytes],
+    ):
         self._models = models
         self._config = config
+        self._observe = observe
+        self._metrics = metrics
+        self._threads = ThreadPoolExecutor(config.request_threads, "request")
 
     async def __call__(self, scope, receive, send) -> None:
         """Answers one HTTP request (ASGI)."""
@@ -49,38 +61,43 @@ class App:
         headers = {
             key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]
         }
-        call = Call(deadline=time.monotonic() + self._config.timeout)
+        answer = self._health(method, path)
+        if answer is None and method == "OPTIONS" and self._config.cors:
+            answer = http_encoding.preflight(headers)
+        if answer is None:
+            query = scope["query_string"].decode("latin-1")
+            answer = await self._observed(Request(method, path, headers, query=query), receive)
+        await _send(send, answer)
+
+    async def _observed(self, request: Request, receive) -> Answer:
+        """Answers a request of which something is measured, whatever becomes of it."""
+        call = Call(
+            deadline=time.monotonic() + self._config.timeout,
+            request_id=request_id(request.headers.get("x-request-id", "")),
+        )
         try:
-            answer = self._health(method, path)
-            if answer is None:
-                body = await _read_body(headers, receive, self._config.max_body)
-                query = scope["query_string"].decode("latin-1")
-                request = Request(method, path, headers, body, query)
-                loop = asyncio.get_running_loop()
-                answer = await loop.run_in_executor(None, self._answer, request, call)
+            access.check_token(self._config, request.headers.get("authorization", ""))
+            body = await _read_body(request.headers, receive, self._config.max_body)
+            call.bytes_in = len(body)
+            call.body = body if self._config.log_pictures else None
+            request = dataclasses.replace(request, body=body)
+            loop = asyncio.get_running_loop()
+            answer = await loop.run_in_executor(self._threads, self._answer, request, call)
         except ServingError as error:
             answer = _error(call, error)
-        headers = {
-            "content-type": answer.content_type,
-            "content-length": str(len(answer.body)),
-            **answer.headers,
-        }
-        await send(
-            {
-                "type": "http.response.start",
-                "status": answer.status,
-                "headers": [
-                    (name.encode("latin-1"), value.encode("latin-1"))
-                    for name, value in headers.items()
-                ],
-            }
-        )
-        await send({"type": "http.response.body", "body": answer.body})
+        if self._config.cors:
+            answer = http_encoding.cross_origin(answer)
+        call.bytes_out = len(answer.body)
+        self._observe(call)
+        further = answer.headers | {"x-request-id": call.request_id}
+        return dataclasses.replace(answer, headers=further)
 
     def _health(self, method: str, path: str) -> Answer | None:
         """Answers the health paths, which must not wait for a thread; None for any other."""
         if path == "/healthz":
             status, body = 200, {"status": "ok"}
+        elif path == "/v2/health/live":
+            status, body = 200, {"live": True}
         elif path == "/v2/health/ready":
             status, body = (200 if self._models.ready else 503), {"ready": self._models.ready}
         else:
@@ -92,16 +109,19 @@ class App:
     def _answer(self, request: Request, call: Call) -> Answer:
         """Answers a request in one of the app's threads."""
         try:
-            body = _inflate(request.headers, request.body, self._config.max_body)
-            request = Request(request.method, request.path, request.headers, body, request.query)
+            if request.path in metrics.PATHS and request.method in ("GET", "HEAD"):
+                call.api = call.method = "metrics"
+                return Answer(self._metrics(), content_type=metrics.CONTENT_TYPE)
+            body = http_encoding.inflate(request.headers, request.body, self._config.max_body)
             for prefix, answer in PROTOCOLS.items():
                 if request.path.lower().startswith(prefix):
-                    return answer(request, self._models, call)
+                    answered = answer(dataclasses.replace(request, body=body), self._models, call)
+                    return http_encoding.deflate(request.headers, answered)
             raise ServingError(
                 Code.NOT_FOUND,
                 f"Not found: {request.method} {request.path}; there are GET /v1/models, "
-                "POST /v1/models/NAME:predict, POST /v2/models/NAME/infer, GET /healthz and GET "
-                "/v2/health/ready",
+                "POST /v1/models/NAME:predict, POST /v2/models/NAME/infer, GET /healthz, GET "
+                "/v2/health/ready and GET /metrics",
             )
         except ServingError as error:
             return _error(call, error)
@@ -112,9 +132,29 @@ class App:
             return _error(call, ServingError(Code.INTERNAL, f"{type(error).__name__}: {error}"))
 
 
+async def _send(send, answer: Answer) -> None:
+    headers = {
+        "content-type": answer.content_type,
+        "content-length": str(len(answer.body)),
+        **answer.headers,
+    }
+    await send(
+        {
+            "type": "http.response.start",
+            "status": answer.status,
+            "headers": [
+                (name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": answer.body})
+
+
 def _error(call: Call, error: ServingError) -> Answer:
-    call.code = error.code
+    call.code, call.error = error.code, error.message
     headers = {"retry-after": "1"} if error.code == Code.UNAVAILABLE else {}
+    if error.code == Code.UNAUTHENTICATED:
+        headers = {"www-authenticate": "Bearer"}
     return Answer(_error_body(error.message), error.http_status, headers=headers)
 
 
@@ -148,22 +188,3 @@ async def _read_body(headers: dict, receive, limit: int) -> bytes:
     if size > limit:
         raise too_large
     return b"".join(chunks)
-
-
-def _inflate(headers: dict, body: bytes, limit: int) -> bytes:
-    """Inflates a gzip body, never beyond the limit."""
-    if headers.get("content-encoding", "").lower() != "gzip":
-        return body
-    try:
-        stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-        inflated = stream.decompress(body, limit + 1)
-    except zlib.error as error:
-        raise invalid(f"got a gzip body that does not inflate: {error}") from None
-    if len(inflated) > limit:
-        raise TooLargeError(
-            f"got a gzip body of over {limit} bytes inflated, expected at most that: send fewer or "
-            "smaller pictures, or start the server with a greater --max-megabytes"
-        )
-    if not stream.eof or stream.unused_data:
-        raise invalid("got a gzip body that is cut short or followed by something else")
-    return inflated

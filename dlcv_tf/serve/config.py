@@ -33,16 +33,12 @@ class Config:
             file of TF Serving's BatchingParameters.
         queue: most requests of one model version that may wait; more are refused (503).
         timeout: seconds a request may take that brings no deadline of its own.
-        read_timeout: seconds a request's header and body get to arrive, and one more for every 100
-            kilobytes of it; a client also gets so long to take its answer.
         drain: seconds that requests under way get to finish after SIGTERM.
-        fronts: processes that answer, each with its own copy of the models.
+        fronts: processes that share the ports, each with its own copy of the models; who starts
+            several says so to each of them.
         request_threads: requests that are worked on at once, those waiting for a batch included.
-        max_requests: most HTTP requests under way at once; more are refused (503).
-        max_held: bytes of request bodies that are held at once; more are refused (503).
         max_body: largest request body in bytes, before and after inflation.
         max_pixels: of all encoded pictures in one request together.
-        max_connections: most HTTP connections at once; more are refused (503).
         token: what clients must send as `Authorization: Bearer TOKEN`, or None.
         tls_certificate: PEM file of the certificate chain, or None for plain HTTP and gRPC.
         tls_key: PEM file of its private key.
@@ -68,15 +64,11 @@ class Config:
     batching: str = "auto"
     queue: int = 256
     timeout: float = 30.0
-    read_timeout: float = 20.0
     drain: float = 10.0
     fronts: int = 1
     request_threads: int = 32
-    max_requests: int = 1024
-    max_held: int = 1024 * MEGABYTE
     max_body: int = 100 * MEGABYTE
     max_pixels: int = MAX_PIXELS
-    max_connections: int = 20_000
     token: str | None = None
     tls_certificate: str | None = None
     tls_key: str | None = None
@@ -138,13 +130,9 @@ LEAST = {
     "gpu_memory": 1,
     "queue": 1,
     "timeout": 0.001,
-    "read_timeout": 0.001,
     "drain": 0,
     "fronts": 1,
     "request_threads": 1,
-    "max_requests": 1,
-    "max_held": 1,
     "max_body": 1,
     "max_pixels": 1,
-    "max_connections": 1,
 }

@@ -26,7 +26,7 @@ REPOSITORY_PATH = re.compile("/v2/repository/models/([^/]+)/(load|unload)", re.A
 
 
 def answer(request: Request, models: Repository, call: Call) -> Answer:
-    """Answers one request at or below `/v2`.
+    """Answers one request at or below `/v2`; the server's health is answered by `app`.
 
     Args:
         request: the HTTP request.
@@ -45,11 +45,6 @@ def answer(request: Request, models: Repository, call: Call) -> Answer:
     if is_read and path == "/v2":
         call.method = "server_metadata"
         return _json({"name": "dlcv_tf", "version": __version__, "extensions": EXTENSIONS})
-    if is_read and path in ("/v2/health/live", "/v2/health/ready"):
-        call.method = path.rpartition("/")[2]
-        if call.method == "ready" and not models.ready:
-            raise ServingError(Code.UNAVAILABLE, "the models are being loaded: try again")
-        return _json({call.method: True})
     if method == "POST" and path == "/v2/repository/index":
         call.method = "index"
         return _index(kserve_requests.json_of(request.body), models)

@@ -6,11 +6,13 @@ multiprocess mode, by PROMETHEUS_MULTIPROC_DIR), so whichever front is asked ans
 
 import os
 import resource
+import time
 from collections.abc import Callable, Iterator
 
 import prometheus_client
 from prometheus_client import multiprocess
 from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.utils import floatToGoString
 
 from dlcv_tf.serve.call import Call
 from dlcv_tf.serve.errors import Code, ServingError
@@ -86,20 +88,15 @@ class Metrics:
         """Counts lines that the request log could not write."""
         self._counts["dlcv_request_log_dropped"].inc(lines)
 
-    def observe(self, call: Call, seconds: float) -> None:
-        """Counts one answered request.
-
-        Args:
-            call: the request.
-            seconds: what it took in all.
-        """
+    def observe(self, call: Call) -> None:
+        """Counts one answered request."""
         key = (call.api, call.method, call.model, call.version, call.code)
         bound = self._bound.get(key)
         if bound is None:
             bound = self._bind(*key)
         requests, took, pictures, bytes_in, bytes_out, batch, stages = bound
         requests.inc()
-        took.observe(seconds)
+        took.observe(time.monotonic() - call.started)
         bytes_in.inc(call.bytes_in)
         bytes_out.inc(call.bytes_out)
         if call.pictures:
@@ -212,11 +209,7 @@ def _request_latency(seconds: Metric) -> Metric:
         }
         value = sample.value
         if "le" in sample.labels:
-            labels["le"] = prometheus_client.utils.floatToGoString(
-                round(float(sample.labels["le"]) * 1e6)
-                if sample.labels["le"] != "+Inf"
-                else float("inf")
-            )
+            labels["le"] = floatToGoString(round(float(sample.labels["le"]) * 1e6, 3))
         elif sample.name.endswith("_sum"):
             value *= 1e6
         suffix = sample.name.removeprefix(seconds.name)

@@ -4,21 +4,24 @@ import asyncio
 import contextlib
 import errno
 import json
+import logging
 import math
 import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import uvicorn
 
 from dlcv_tf.errors import InputError
-from dlcv_tf.serve import grpc_server
+from dlcv_tf.serve import access, grpc_server, metrics, request_log
 from dlcv_tf.serve.app import App
 from dlcv_tf.serve.call import Call
 from dlcv_tf.serve.config import Config
 from dlcv_tf.serve.repository import Repository
+
+log = logging.getLogger(__name__)
 
 KEEP_ALIVE = 75  # seconds: above the 60 after which common load balancers let go of a connection
 
@@ -33,11 +36,13 @@ def serve(config: Config, as_json: bool = False) -> None:
     Raises:
         InputError: for a directory without models, and a port that cannot be had.
     """
+    if warning := access.warning(config):
+        log.warning("%s", warning)
     models = Repository(config)
-    with _bind(config.host, config.port) as listener:
-        server = _server(App(models, config), config)
+    with _bind(config.host, config.port) as listener, _observer(models, config) as observer:
+        server = _server(App(models, config, *observer), config)
         with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
-            runner.run(_serve(server, models, listener, config, as_json))
+            runner.run(_serve(server, models, listener, config, observer[0], as_json))
 
 
 @contextlib.contextmanager
@@ -57,16 +62,32 @@ def running(models: str | os.PathLike, **options) -> Iterator[str]:
     config = Config(models=os.fspath(models), **{"port": 0} | options)
     repository = Repository(config)
     repository.load()
-    with _bind(config.host, config.port) as listener:
-        server = _server(App(repository, config), config)
+    with _bind(config.host, config.port) as listener, _observer(repository, config) as observer:
+        server = _server(App(repository, config, *observer), config)
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         try:
-            yield _url(listener)
+            yield _url(listener, config)
         finally:
             server.should_exit = True
             thread.join()
             repository.close()
+
+
+@contextlib.contextmanager
+def _observer(models: Repository, config: Config) -> Iterator[tuple[Callable, Callable]]:
+    """Yields what takes each call at its end, and what returns the numbers for Prometheus."""
+    counted = metrics.Metrics(models)
+    if config.request_log is None:
+        yield counted.observe, counted.text
+        return
+    with contextlib.closing(request_log.RequestLog(config, counted.dropped)) as written:
+
+        def observe(call: Call) -> None:
+            counted.observe(call)
+            written.write(call)
+
+        yield observe, counted.text
 
 
 async def _serve(
@@ -74,10 +95,11 @@ async def _serve(
     models: Repository,
     listener: socket.socket,
     config: Config,
+    observe: Callable[[Call], None],
     as_json: bool,
 ) -> None:
     """Answers health checks from the first moment on, and loads the models meanwhile."""
-    grpc = None if config.grpc_port is None else grpc_server.start(models, config, _ignore)
+    grpc = None if config.grpc_port is None else grpc_server.start(models, config, observe)
 
     def stop(*_) -> None:
         server.should_exit = True
@@ -91,7 +113,7 @@ async def _serve(
         if not server.should_exit:
             models.watch()
             grpc_address = grpc and _address(config.host, grpc.port)
-            print(_ready_line(models, _url(listener), grpc_address, as_json), flush=True)
+            print(_ready_line(models, _url(listener, config), grpc_address, as_json), flush=True)
     except InputError:
         server.should_exit = True
         raise
@@ -114,6 +136,8 @@ def _server(app: App, config: Config) -> uvicorn.Server:
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=math.ceil(config.drain),
+        ssl_certfile=config.tls_certificate,
+        ssl_keyfile=config.tls_key,
     )
     return uvicorn.Server(settings)
 
@@ -138,8 +162,9 @@ def _bind(host: str, port: int) -> socket.socket:
         raise InputError(f"cannot listen on {host} port {port}: {error.strerror}") from None
 
 
-def _url(listener: socket.socket) -> str:
-    return f"http://{_address(*listener.getsockname()[:2])}"
+def _url(listener: socket.socket, config: Config) -> str:
+    scheme = "https" if config.tls_certificate else "http"
+    return f"{scheme}://{_address(*listener.getsockname()[:2])}"
 
 
 def _address(host: str, port: int) -> str:
@@ -154,7 +179,3 @@ def _ready_line(models: Repository, url: str, grpc: str | None, as_json: bool) -
     names = ", ".join(f"{model.name}/{model.version}" for model in loaded)
     addresses = f"{url} and, for gRPC, {grpc}" if grpc else url
     return f"dlcv serve: ready at {addresses} ({names})"
-
-
-def _ignore(call: Call) -> None:
-    """Takes the calls that gRPC has answered; nothing is measured of them yet."""

@@ -29,11 +29,11 @@ def model_spec(model: Model):
 
 
 def signature_defs(model: Model):
-    """Returns the SignatureDefMap of a loaded version, from its manifest."""
+    """Returns the SignatureDefMap of a loaded version."""
     result = tfs_messages.SignatureDefMap()
-    for name, signature in model.manifest.signatures.items():
+    for name, signature in model.signatures.items():
         definition = result.signature_def[name]
-        definition.method_name = PREDICT_METHOD
+        definition.method_name = signature.get("method", PREDICT_METHOD)
         for tensors, prefix in (("inputs", f"{name}_"), ("outputs", "")):
             for tensor_name, spec in signature[tensors].items():
                 info = getattr(definition, tensors)[tensor_name]

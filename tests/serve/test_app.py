@@ -17,6 +17,11 @@ PREDICT = "/v1/models/tiny:predict"
 BODY = json.dumps({"instances": [tiny.ramp(4, 5).tolist()]}).encode()
 
 
+def new_app(models: Repository, **options) -> App:
+    """Makes an application that nothing is measured of."""
+    return App(models, Config(**options), observe=lambda call: None, metrics=lambda: b"")
+
+
 def call(app: App, method: str, path: str, **options) -> httpx.Response:
     """Calls the application without a server."""
 
@@ -37,7 +42,7 @@ def models(tmp_path_factory):
     return repository
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/v2/health/ready"])
+@pytest.mark.parametrize("path", ["/healthz", "/v2/health/live", "/v2/health/ready"])
 def test_health(client, path):
     assert client.get(path).status_code == 200
     head = client.head(path)
@@ -48,7 +53,7 @@ def test_health(client, path):
 def test_not_ready_and_unavailable_until_models_are_loaded(tmp_path):
     tiny.artifact(tmp_path)
     loading = Repository(Config(str(tmp_path)))
-    app = App(loading, Config())
+    app = new_app(loading)
     assert call(app, "GET", "/healthz").status_code == 200
     assert call(app, "GET", "/v2/health/ready").status_code == 503
     answer = call(app, "POST", PREDICT, content=BODY)
@@ -77,7 +82,7 @@ def test_bad_gzip_is_refused(client, data):
 
 
 def test_a_gzip_bomb_is_refused(models):
-    app = App(models, Config(max_body=1_000_000))
+    app = new_app(models, max_body=1_000_000)
     fits = gzip.compress(BODY + b" " * (1_000_000 - len(BODY)))
     headers = {"content-encoding": "gzip"}
     assert call(app, "POST", PREDICT, content=fits, headers=headers).status_code == 200
@@ -90,7 +95,7 @@ def test_a_gzip_bomb_is_refused(models):
 @pytest.mark.parametrize("size", [len(BODY) + 1, 100_000])
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_body_over_the_limit_is_refused(models, size, chunked):
-    app = App(models, Config(max_body=len(BODY)))
+    app = new_app(models, max_body=len(BODY))
     assert call(app, "POST", PREDICT, content=BODY).status_code == 200
 
     async def chunks():
@@ -105,7 +110,7 @@ def test_a_body_over_the_limit_is_refused(models, size, chunked):
 def test_an_unexpected_failure_is_a_500_that_says_what(models, monkeypatch, caplog):
     with models.use("tiny") as model:
         monkeypatch.setattr(model, "executor", lambda images, call: 1 / 0)
-        answer = call(App(models, Config()), "POST", PREDICT, content=BODY)
+        answer = call(new_app(models), "POST", PREDICT, content=BODY)
     assert answer.status_code == 500
     assert answer.json() == {"error": "ZeroDivisionError: division by zero"}
     assert "failed to answer POST" in caplog.text

@@ -156,3 +156,14 @@ sys.exit(f"imported {loaded}" if loaded else 0)
         [sys.executable, "-c", code, str(models_dir)], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_options_are_printed_without_the_token(tmp_path):
+    token = tmp_path / "token"
+    token.write_text("s3cret\n")
+    with dlcv_serve("--print-config", "--token-file", str(token), "--port", "0") as process:
+        output, errors = process.communicate(timeout=20)
+    options = json.loads(output)
+    assert (options["port"], options["grpc_port"], options["host"]) == (0, 0, "127.0.0.1")
+    assert options["token"] == "(set, not shown)" and "s3cret" not in output + errors
+    assert "which cannot be read" in failure("--token-file", str(tmp_path / "none"))

@@ -343,7 +343,8 @@ def test_metadata(client, path):
     metadata = client.get(path).json()
     assert metadata["model_spec"] == {"name": "tiny", "signature_name": "", "version": "10"}
     signatures = metadata["metadata"]["signature_def"]["signature_def"]
-    assert signatures.keys() == {"serving_default", "image_bytes"}
+    assert signatures.keys() == {"serving_default", "image_bytes", "classify"}
+    assert signatures["classify"]["method_name"] == "tensorflow/serving/classify"
     signature = signatures["serving_default"]
     assert signature["method_name"] == "tensorflow/serving/predict"
     assert signature["inputs"]["images"] == {
