@@ -1,14 +1,14 @@
 """`make bench`: speed of training and of inference beside the alternatives, on this machine's CPU.
 
 Training of six networks with our loop stands beside a plain Keras `fit` of the same network and
-beside PyTorch, nearest neighbours beside scikit-learn's, suppression and alignment of boxes beside
-`tf.image`, inference of an artifact and of our server beside the bare runtimes. Each variant is a
-process of its own, and short blocks of all of them alternate, so that whatever else slows the
-machine down slows all of them down; figures are medians over the rounds, ratios those of the same
-round.
+beside PyTorch, that of the shipped detector and segmenter beside `fit` of the same task, nearest
+neighbours beside scikit-learn's, suppression and alignment of boxes beside `tf.image`, inference of
+an artifact and of our server beside the bare runtimes. Each variant is a process of its own, and
+short blocks of all of them alternate, so that whatever else slows the machine down slows all of
+them down; figures are medians over the rounds, ratios those of the same round.
 
     python tools/bench.py              half an hour; --quick is for trying
-    python tools/bench.py --only mlp,unet,neighbours,boxes --skip-inference
+    python tools/bench.py --only mlp,unet,neighbours,boxes,tasks --skip-inference
 
 Writes `.bench/results.json`. Ends with 1 if our training of any network is slower than the plain
 `fit`, or our search for neighbours than scikit-learn's.
@@ -26,6 +26,7 @@ import time
 
 import bench_detection
 import bench_neighbours
+import bench_tasks
 from bench_machine import machine, torch_python, versions
 from bench_tables import RUNTIMES, TRAINING, print_inference, print_machine, print_training
 from bench_worker import Worker, WorkerError
@@ -45,7 +46,7 @@ TOLERANCE = 0.05  # what ours may be slower than the plain fit: the noise of suc
 # points to search for neighbours.
 FULL = {"rounds": 8, "steps": None, "block_seconds": 0.5, "examples": 50_000}
 QUICK = {"rounds": 2, "steps": 2, "block_seconds": 0.1, "examples": 5_000}
-NEIGHBOURS, BOXES = "neighbours", "boxes"
+NEIGHBOURS, BOXES, TASKS = "neighbours", "boxes", "tasks"
 
 BATCH_SIZES = (1, 32)
 REQUESTS = (("png", 1), ("pixels", 1), ("pixels", 32), ("base64", 1), ("base64", 32))
@@ -62,9 +63,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--only",
         type=names,
-        default=[*WORKLOADS, NEIGHBOURS, BOXES],
+        default=[*WORKLOADS, NEIGHBOURS, BOXES, TASKS],
         metavar="NAME,NAME",
-        help="networks to train, and whether to search for neighbours and to work on boxes",
+        help="networks to train, and whether to search for neighbours, work on boxes and train the "
+        "shipped tasks",
     )
     parser.add_argument("--skip-inference", action="store_true", help="leave inference out")
     options = parser.parse_args(arguments)
@@ -96,6 +98,12 @@ def main(arguments: list[str] | None = None) -> int:
                 settings["rounds"], settings["block_seconds"], OUTPUT
             )
             bench_detection.print_result(results["boxes"])
+        if TASKS in options.only:
+            print("tasks", flush=True)
+            results["tasks"] = bench_tasks.measure(
+                settings["rounds"], settings["steps"] or bench_tasks.STEPS, OUTPUT
+            )
+            bench_tasks.print_result(results["tasks"])
         if not options.skip_inference:
             results["inference"] = measure_inference(artifact_directory(), pictures, settings)
             print_inference(results["inference"])
@@ -111,7 +119,7 @@ def names(text: str) -> list[str]:
     """Returns the names of what to measure, which are separated by commas."""
     found = text.split(",")
     for name in found:
-        known = [*WORKLOADS, NEIGHBOURS, BOXES]
+        known = [*WORKLOADS, NEIGHBOURS, BOXES, TASKS]
         if name not in known:
             raise argparse.ArgumentTypeError(f"got {name!r}, expected some of {known}")
     return found

@@ -313,3 +313,24 @@ def test_boxes_are_compared_with_those_of_tf_image(tool, tmp_path, capsys, monke
     bench_detection.print_result({"nms_100": result})
     assert "tf.image.non_max_suppression" in capsys.readouterr().out
     assert tool("bench").names("boxes") == ["boxes"]
+
+
+def test_the_shipped_tasks_train_on_sound_examples(tool, capsys):
+    from dlcv_tf import recipes
+
+    bench_tasks = tool("bench_tasks")
+    assert tool("bench").names("tasks") == ["tasks"]
+    images, targets = bench_tasks.examples(recipes.get("bccd_ssd"), 3)
+    assert images.shape[1:] == (240, 320, 3) and targets["classes"].max() == 2
+    boxes = targets["boxes"]
+    assert (boxes[..., 2:] > boxes[..., :2]).all() and boxes.min() >= 0
+    assert boxes[..., 2].max() <= 320 and boxes[..., 3].max() <= 240
+    images, class_map = bench_tasks.examples(recipes.get("camvid_unet"), 11)
+    assert class_map.shape == images.shape[:3] and class_map.max() == 10
+    speeds = {"ours": [30.0, 50.0], "fit": [20.0, 20.0]}
+    facts = {"parameters": 1234, "batch_size": 8}
+    bench_tasks.print_result(
+        {"bccd_ssd": {"pictures_per_second": speeds, "ratio": 2.0, "facts": facts}}
+    )
+    printed = capsys.readouterr().out
+    assert "40.0" in printed and "30.0 to 50.0" in printed and "2.00" in printed
