@@ -35,6 +35,7 @@ def test_model(name, tmp_path):
 
 @pytest.mark.parametrize("name", cases.TASKS)
 def test_task(name, tmp_path):
+    keras.utils.set_random_seed(0)  # three steps from other weights may climb before they fall
     build, images, targets = cases.TASKS[name]
     helpers.check_task(build(), images, targets, tmp_path)
 
