@@ -1,6 +1,7 @@
 """`dlcv train`: trains a recipe in a run directory, resumable at any moment."""
 
 import argparse
+import sys
 
 from dlcv_tf.cli import arguments, console, workers
 from dlcv_tf.train import cluster
@@ -61,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
             smoke=options.smoke,
             tune=tune == "on",
             download=options.download,
-            verbose=0 if options.json else 1,
+            verbose=_verbose(options.json),
         )
     except KeyboardInterrupt:
         console.interrupted(f"go on with: dlcv train {recipe.name} --resume --run {directory}")
@@ -90,3 +91,10 @@ def _commands(options: argparse.Namespace) -> tuple[list[str], str]:
     resumed = ["dlcv", "train", options.recipe, "--resume", "--workers", options.workers]
     resumed += [*run_directory, *(["--smoke"] if options.smoke and not options.run else [])]
     return start + ["--resume"] * options.resume, " ".join(resumed)
+
+
+def _verbose(as_json: bool) -> int:
+    """Returns Keras's `verbose`: a bar that redraws itself is for terminals alone."""
+    if as_json:
+        return 0
+    return 1 if sys.stdout.isatty() else 2

@@ -95,7 +95,7 @@ def run(
             keep it for resuming; needs a process in which TensorFlow has run nothing yet.
         data_dir: as for `data.load`.
         download: as for `data.load`.
-        verbose: 1 shows the progress bar, 0 nothing.
+        verbose: 1 shows the progress bar, 2 a line for each epoch, 0 nothing.
 
     Returns:
         The metrics: the task's main one on the test split (`test_accuracy`), `test_loss` and what

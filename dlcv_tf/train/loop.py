@@ -57,7 +57,7 @@ def train(
         variant: how steps are carried out; whole batches by fused kernels as they stand, the
             fastest for network and machine by `tuning.choose`. A resumed run ends bit for bit as an
             uninterrupted one only with the variant it began with.
-        verbose: 1 shows Keras's progress bar, 0 nothing.
+        verbose: 1 shows Keras's progress bar, 2 a line for each epoch, 0 nothing.
 
     Returns:
         The history: for each log name the numbers of all epochs, those before a resume included.
