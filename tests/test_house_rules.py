@@ -21,7 +21,7 @@ FLOORS = (
     {"models"},
     {"train", "explain", "synthesize", "attacks", "rl"},
     {"tasks"},
-    {"recipes", "labs", "export", "serve"},
+    {"recipes", "labs", "export", "serve", "packaging"},
     {"cli"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -27,6 +27,7 @@ A protocol over HTTP is an entry of `app.PROTOCOLS`; the second one is KServe v2
 
     kserve_rest.py           from request to answer; `kserve_requests.py`, `kserve_answers.py`
     http_pictures.py         bodies that are a picture, both ways, of both protocols
+    openapi.py               says at `/openapi.json` what there is; `openapi_schemas.py`: of tensors
     http_encoding.py         compressed bodies, and headers that let pages of other origins call
 
 Around all of them: `config.py` has every option, `access.py` asks for the token, `call.py` is one
@@ -74,6 +75,8 @@ _MODULES = (
     "metrics",
     "model",
     "models_config",
+    "openapi",
+    "openapi_schemas",
     "repository",
     "request_log",
     "servable",

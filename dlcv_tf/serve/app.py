@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from dlcv_tf.errors import InputError
-from dlcv_tf.serve import access, http_encoding, kserve_rest, metrics, tensorflow_rest
+from dlcv_tf.serve import access, http_encoding, kserve_rest, metrics, openapi, tensorflow_rest
 from dlcv_tf.serve.call import Call, request_id
 from dlcv_tf.serve.config import Config
 from dlcv_tf.serve.errors import Code, ServingError, TooLargeError, invalid
@@ -26,7 +26,11 @@ log = logging.getLogger(__name__)
 PROTOCOLS: dict[str, Callable[[Request, Repository, Call], Answer]] = {
     "/v1/": tensorflow_rest.answer,
     "/v2": kserve_rest.answer,
+    openapi.PATH: openapi.answer,
 }
+
+# Whole path (in this letter case) to what answers it, in a thread, to anyone: with no token.
+EXACT: dict[str, Callable[[Request, Repository, Call], Answer]] = {}
 
 
 class App:
@@ -76,7 +80,8 @@ class App:
             request_id=request_id(request.headers.get("x-request-id", "")),
         )
         try:
-            access.check_token(self._config, request.headers.get("authorization", ""))
+            if request.path not in EXACT:
+                access.check_token(self._config, request.headers.get("authorization", ""))
             body = await _read_body(request.headers, receive, self._config.max_body)
             call.bytes_in = len(body)
             call.body = body if self._config.log_pictures else None
@@ -90,6 +95,9 @@ class App:
         call.bytes_out = len(answer.body)
         self._observe(call)
         further = answer.headers | {"x-request-id": call.request_id}
+        if call.stages:  # W3C Server-Timing, in milliseconds: browsers show it
+            times = [f"{name};dur={1000 * took:.3f}" for name, took in [*call.stages.items()]]
+            further["server-timing"] = ", ".join(times)
         return dataclasses.replace(answer, headers=further)
 
     def _health(self, method: str, path: str) -> Answer | None:
@@ -113,15 +121,15 @@ class App:
                 call.api = call.method = "metrics"
                 return Answer(self._metrics(), content_type=metrics.CONTENT_TYPE)
             body = http_encoding.inflate(request.headers, request.body, self._config.max_body)
-            for prefix, answer in PROTOCOLS.items():
-                if request.path.lower().startswith(prefix):
-                    answered = answer(dataclasses.replace(request, body=body), self._models, call)
-                    return http_encoding.deflate(request.headers, answered)
+            answer = EXACT.get(request.path) or _protocol(request.path)
+            if answer is not None:
+                answered = answer(dataclasses.replace(request, body=body), self._models, call)
+                return http_encoding.deflate(request.headers, answered)
             raise ServingError(
                 Code.NOT_FOUND,
                 f"Not found: {request.method} {request.path}; there are GET /v1/models, "
                 "POST /v1/models/NAME:predict, POST /v2/models/NAME/infer, GET /healthz, GET "
-                "/v2/health/ready and GET /metrics",
+                "/v2/health/ready, GET /metrics and, of all of them, GET /openapi.json",
             )
         except ServingError as error:
             return _error(call, error)
@@ -132,12 +140,15 @@ class App:
             return _error(call, ServingError(Code.INTERNAL, f"{type(error).__name__}: {error}"))
 
 
+def _protocol(path: str) -> Callable[[Request, Repository, Call], Answer] | None:
+    path = path.lower()
+    return next((answer for start, answer in PROTOCOLS.items() if path.startswith(start)), None)
+
+
 async def _send(send, answer: Answer) -> None:
-    headers = {
-        "content-type": answer.content_type,
-        "content-length": str(len(answer.body)),
-        **answer.headers,
-    }
+    headers = {"content-type": answer.content_type, **answer.headers}
+    if answer.status != 304:  # whose length would be that of what the client has already
+        headers["content-length"] = str(len(answer.body))
     await send(
         {
             "type": "http.response.start",

@@ -31,7 +31,7 @@ def wanted(request: Request, signature: dict, pictures: int) -> str | None:
     """
     if not request.accepts(PNG):
         return None
-    found = [name for name, spec in signature["outputs"].items() if _is_picture(name, spec)]
+    found = [name for name, spec in signature["outputs"].items() if is_picture(name, spec)]
     if found and pictures == 1:
         return found[0]
     if request.accepts("application/json") or request.accepts("*/*"):
@@ -63,7 +63,8 @@ def png(name: str, output: np.ndarray) -> Answer:
     return Answer(bytes(one), content_type=PNG)
 
 
-def _is_picture(name: str, spec: dict) -> bool:
+def is_picture(name: str, spec: dict) -> bool:
+    """Whether an output of a signature is a picture: a file, or pixels of one or three channels."""
     if spec["dtype"] == "string":
         return name.endswith("_bytes") and len(spec["shape"]) == 1
     channels = spec["shape"][3:]

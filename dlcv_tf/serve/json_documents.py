@@ -20,6 +20,7 @@ LEAST = 256  # bytes of a list worth cutting out
 MARK = "1e-64206"  # stands for an array; a number, so that any other text around it stays as good
 NUMBER_BYTES = b"0123456789+-.eE \t\r\n"
 WHITESPACE = b" \t\r\n"
+EXPONENT = re.compile(r"(?<=\de)(?:\+|(-)0?)(?=\d)")  # as Python prints it; RapidJSON: 1e39, 1e-7
 
 # The standard parser's messages to those of RapidJSON (error/en.h), which TF Serving quotes.
 MESSAGES = {
@@ -83,7 +84,7 @@ def quote(value, most: int = 256) -> str:
     try:
         encoder = json.JSONEncoder(indent=4, ensure_ascii=False, default=np.ndarray.tolist)
         for part in encoder.iterencode(value):
-            text += part
+            text += part if '"' in part else EXPONENT.sub(r"\1", part)
             if len(text) > most:
                 return text[:most] + "..."
     except RecursionError:

@@ -24,10 +24,11 @@ class Model:
     """An artifact, verified and loaded, run by an executor.
 
     `serving_default` takes pixels (`images`); `image_bytes` takes encoded pictures, decodes them by
-    `artifact.pictures`, runs the same network, and adds the names of the classes; a class map it
-    answers as a PNG file (`class_map_bytes`). TensorFlow, where it is the executor, does all that
-    itself, in the graph. A classifier also has `classify`: of tf.Example protos with a picture file
-    as their feature `image_bytes`, it answers names and scores of classes.
+    `artifact.pictures`, runs the same network, and adds the names of the classes; a class map, or
+    another picture, it answers as a PNG file (`class_map_bytes`). TensorFlow, where it is the
+    executor, does all that itself, in the graph. A classifier also has `classify`: of tf.Example
+    protos with a picture file as their feature `image_bytes`, it answers names and scores of
+    classes.
 
     `signatures` are all of them, as in the manifest; TF Serving's method of one is its `method`,
     predict where it has none.
@@ -51,6 +52,7 @@ class Model:
         self.executor = tuning.load(f"{name}/{version}", directory, self.manifest, config)
         self._directory = directory
         self._max_pixels = config.max_pixels
+        self._byte_outputs = self.signatures.get(BYTES_SIGNATURE, {}).get("outputs", {})
 
     def warm_up(self) -> None:
         """Runs the artifact's warm-up requests, so that the first real one is as fast as the rest.
@@ -182,9 +184,10 @@ class Model:
             self.executor(np.stack([images[i] for i in group]), call) for group in by_size.values()
         ]
         for group in groups:
-            if "class_map" in group:  # of the picture's own size: no array holds those of all
-                files = [answers.png(one) for one in group.pop("class_map")]
-                group["class_map_bytes"] = np.array(files, dtype=object)
+            for name in [name for name in group if f"{name}_bytes" in self._byte_outputs]:
+                # Pictures of the asked ones' own sizes: no array holds those of all.
+                files = [answers.png(one) for one in group.pop(name)]
+                group[f"{name}_bytes"] = np.array(files, dtype=object)
         order = np.argsort(np.concatenate(list(by_size.values())))
         return {
             name: np.concatenate([group[name] for group in groups])[order] for name in groups[0]

@@ -44,7 +44,7 @@ class Repository(ServedModels):
 
     def __init__(self, config: Config):
         self.directory = pathlib.Path(config.models)
-        self._config = config
+        self.config = config
         self._sources = self._read_sources()  # as the files have them
         super().__init__(self._sources)
         self._is_scanned = config.models_config is None  # new models are looked for, too
@@ -72,16 +72,16 @@ class Repository(ServedModels):
                 if version.error
             ]
             reasons += [f"{name}: {model.error}" for name, model in models.items() if model.error]
-            place = self._config.models_config or self.directory
+            place = self.config.models_config or self.directory
             raise InputError(f"none of the models in {place} can be served: {'; '.join(reasons)}")
 
     def watch(self) -> None:
         """Looks at the versions and at `models.config` from now on, as often as the options say."""
         for seconds, look in (
-            (self._config.poll, self.look),
-            (self._config.config_poll, self.look_at_config),
+            (self.config.poll, self.look),
+            (self.config.config_poll, self.look_at_config),
         ):
-            if seconds > 0 and (look == self.look or self._config.models_config):
+            if seconds > 0 and (look == self.look or self.config.models_config):
                 thread = threading.Thread(
                     target=self._repeat, args=(seconds, look), name=look.__name__, daemon=True
                 )
@@ -125,7 +125,7 @@ class Repository(ServedModels):
             ServingError: FAILED_PRECONDITION for models and labels that cannot be served.
         """
         self._refuse_if_one_of_many()
-        file = self._config.models_config
+        file = self.config.models_config
         root = pathlib.Path(file).parent if file else self.directory
         self._replace(models_config.sources(message, root), is_asked_for=True)
 
@@ -146,7 +146,7 @@ class Repository(ServedModels):
                 self._look_for_models()
             before = self._known(name)
             asked = dataclasses.replace(before, is_unloaded=False)
-            after = updated(asked, self._config, self._show(name))
+            after = updated(asked, self.config, self._show(name))
             failed = [
                 f"version {number}: {version.error}"
                 for number, version in after.tried.items()
@@ -178,7 +178,7 @@ class Repository(ServedModels):
         self._is_closed.set()
         with self._changing:
             self._publish({n: dataclasses.replace(m, serving={}) for n, m in self._models.items()})
-        last = time.monotonic() + self._config.drain
+        last = time.monotonic() + self.config.drain
         for version, thread in self._retiring:
             thread.join(max(0.0, last - time.monotonic()))
             version.unload(timeout=0)
@@ -202,7 +202,7 @@ class Repository(ServedModels):
     def _update(self, name: str, is_asked_for: bool) -> None:
         model = self._models[name]
         if not model.is_unloaded:
-            after = updated(model, self._config, self._show(name), is_asked_for)
+            after = updated(model, self.config, self._show(name), is_asked_for)
             if after.error and after.error != model.error:
                 log.warning("%s", after.error)
             self._publish({**self._models, name: after})
@@ -244,7 +244,7 @@ class Repository(ServedModels):
                 old = before.get(source.name, Servable(source))
                 self._models = {**self._models, source.name: old}
                 new = dataclasses.replace(old, source=source, is_unloaded=False)
-                new = updated(new, self._config, self._show(source.name), is_asked_for)
+                new = updated(new, self.config, self._show(source.name), is_asked_for)
                 after[source.name] = new
                 is_other = source.name not in before or source != old.source
                 if is_other and (new.error or not new.serving):
@@ -262,8 +262,8 @@ class Repository(ServedModels):
 
     def _read_sources(self) -> list[Source]:
         """Returns the models of `models.config`, or those of the models directory."""
-        if self._config.models_config is not None:
-            return models_config.read(self._config.models_config)
+        if self.config.models_config is not None:
+            return models_config.read(self.config.models_config)
         looked_for = f"NAME/VERSION/{manifest.FILE_NAME} in {self.directory.resolve()}"
         if not self.directory.is_dir():
             raise InputError(
@@ -306,10 +306,10 @@ class Repository(ServedModels):
 
     def _refuse_if_one_of_many(self) -> None:
         """Raises where a request would change the models of one front process, not of all."""
-        if self._config.fronts > 1:
+        if self.config.fronts > 1:
             raise ServingError(
                 Code.FAILED_PRECONDITION,
-                f"one of {self._config.fronts} front processes cannot change the models of all: "
+                f"one of {self.config.fronts} front processes cannot change the models of all: "
                 "start the server with --models-config and --config-poll, and change that file",
             )
 

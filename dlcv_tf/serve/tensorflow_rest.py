@@ -26,10 +26,10 @@ from dlcv_tf.serve.http_messages import Answer, Request
 from dlcv_tf.serve.model import BYTES_SIGNATURE, Model
 from dlcv_tf.serve.repository import Repository
 
-_MODEL = r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
+_NAME, _VERSION = "/([^/:]+)", r"(?:/versions/(\d+)|/labels/([^/:]+))?"
 _FLAGS = re.IGNORECASE | re.ASCII
-POST_PATH = re.compile(_MODEL + ":(classify|regress|predict)", _FLAGS)
-GET_PATH = re.compile(_MODEL + "(?:/(metadata))?", _FLAGS)
+POST_PATH = re.compile(f"/v1/models{_NAME}{_VERSION}:(classify|regress|predict)", _FLAGS)
+GET_PATH = re.compile(f"/v1/models(?:{_NAME})?{_VERSION}(?:/(metadata))?", _FLAGS)
 LIST_PATH = re.compile("/v1/models", _FLAGS)
 MAX_VERSION = 2**63 - 1
 
@@ -58,16 +58,18 @@ def answer(request: Request, models: Repository, call: Call) -> Answer:
             return _predict(spec, request, models, call)
         if verb in ("classify", "regress"):
             return _classify_or_regress(verb, spec, request.body, models, call)
+    if method == "GET" and LIST_PATH.fullmatch(path):
+        return _list(models)
     if method == "GET" and (match := GET_PATH.fullmatch(path)):
         *spec, subresource = match.groups()
+        if spec[0] is None:
+            raise invalid("Missing model name in request.")
         name, version, label = _model_spec(*spec)
         call.method = subresource or "status"
         if subresource == "metadata":
             with models.use(name, version, label) as model:
                 return _metadata(model)
         return _to_json(tensorflow_messages.model_status(models.versions(name, version)))
-    if method == "GET" and LIST_PATH.fullmatch(path):
-        return _list(models)
     raise invalid(f"Malformed request: {method} {path}")
 
 

@@ -114,7 +114,7 @@ def test_many_inputs_in_both_formats():
         (
             {"inputs": [1e39]},
             {"x": "float32"},
-            "Cannot convert JSON value: 1e+39 to float without loss",
+            "Cannot convert JSON value: 1e39 to float without loss",
         ),
         ({"inputs": [{"b64": 1}]}, {"x": "string"}, "not formatted correctly for base64 data"),
         (
