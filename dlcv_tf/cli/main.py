@@ -27,6 +27,7 @@ VERBS = {
     "export": "a run to SavedModel, ONNX and TensorFlow Lite, certified format by format",
     "benchmark": "time every format of an artifact on this machine",
     "serve": "the models of a directory as a TF Serving compatible endpoint",
+    "package": "models for TF Serving, Triton, Docker, Kubernetes, KServe or Ray Serve",
 }
 
 REFUSED = 1

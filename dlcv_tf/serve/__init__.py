@@ -12,7 +12,7 @@ Data flows one way, and each file is one step of it:
     bytes     app.py                   writes the answer
 
 `errors.py` says what may go wrong, by gRPC's canonical codes; `server.py` holds sockets, uvicorn,
-signals and the ready line.
+signals and the ready line; `ray_engine.py` does so as an application of Ray Serve.
 
 The other way in is gRPC, with the same models behind it:
 
@@ -29,6 +29,9 @@ A protocol over HTTP is an entry of `app.PROTOCOLS`; the second one is KServe v2
     http_pictures.py         bodies that are a picture, both ways, of both protocols
     openapi.py               says at `/openapi.json` what there is; `openapi_schemas.py`: of tensors
     http_encoding.py         compressed bodies, and headers that let pages of other origins call
+
+`http_server.py` is uvicorn with limits on what a client may hold, and a drain that loses nothing;
+`fronts.py` starts several processes of all this, which share the ports.
 
 Around all of them: `config.py` has every option, `access.py` asks for the token, `call.py` is one
 request on its way, which `metrics.py` counts and `request_log.py` writes down.
@@ -60,12 +63,14 @@ _MODULES = (
     "config",
     "errors",
     "executors",
+    "fronts",
     "grpc_health",
     "grpc_methods",
     "grpc_server",
     "http_encoding",
     "http_messages",
     "http_pictures",
+    "http_server",
     "json_documents",
     "kserve_answers",
     "kserve_grpc",
@@ -77,6 +82,7 @@ _MODULES = (
     "models_config",
     "openapi",
     "openapi_schemas",
+    "ray_engine",
     "repository",
     "request_log",
     "servable",

@@ -16,7 +16,7 @@ from dlcv_tf.errors import InputError
 from dlcv_tf.serve import access, http_encoding, kserve_rest, metrics, openapi, tensorflow_rest
 from dlcv_tf.serve.call import Call, request_id
 from dlcv_tf.serve.config import Config
-from dlcv_tf.serve.errors import Code, ServingError, TooLargeError, invalid
+from dlcv_tf.serve.errors import Code, ServingError, TooLargeError, TooSlowError, invalid
 from dlcv_tf.serve.http_messages import Answer, Request
 from dlcv_tf.serve.repository import Repository
 
@@ -55,6 +55,17 @@ class App:
         self._observe = observe
         self._metrics = metrics
         self._threads = ThreadPoolExecutor(config.request_threads, "request")
+        self._under_way = 0  # requests that are in a thread or wait for one
+        self._is_draining = False
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether requests are in a thread, or wait for one."""
+        return self._under_way > 0
+
+    def drain(self) -> None:
+        """Says from now on that the server is not ready: it stops, and answers what it has."""
+        self._is_draining = True
 
     async def __call__(self, scope, receive, send) -> None:
         """Answers one HTTP request (ASGI)."""
@@ -82,12 +93,16 @@ class App:
         try:
             if request.path not in EXACT:
                 access.check_token(self._config, request.headers.get("authorization", ""))
-            body = await _read_body(request.headers, receive, self._config.max_body)
+            try:
+                async with asyncio.timeout(self._config.timeout):
+                    body = await _read_body(request.headers, receive, self._config.max_body)
+            except TimeoutError:
+                limit = f"{self._config.timeout:g} s"
+                raise TooSlowError(f"the body did not arrive within {limit}") from None
             call.bytes_in = len(body)
             call.body = body if self._config.log_pictures else None
             request = dataclasses.replace(request, body=body)
-            loop = asyncio.get_running_loop()
-            answer = await loop.run_in_executor(self._threads, self._answer, request, call)
+            answer = await self._in_a_thread(request, call)
         except ServingError as error:
             answer = _error(call, error)
         if self._config.cors:
@@ -100,6 +115,18 @@ class App:
             further["server-timing"] = ", ".join(times)
         return dataclasses.replace(answer, headers=further)
 
+    async def _in_a_thread(self, request: Request, call: Call) -> Answer:
+        if self._under_way >= self._config.max_requests:
+            raise ServingError(Code.UNAVAILABLE, "too many requests are under way: try again later")
+        self._under_way += 1
+        try:
+            loop = asyncio.get_running_loop()
+            answer = await loop.run_in_executor(self._threads, self._answer, request, call)
+        except asyncio.CancelledError:  # the server ends; the thread goes on, and counts
+            raise ServingError(Code.CANCELLED, "the server stopped") from None
+        self._under_way -= 1
+        return answer
+
     def _health(self, method: str, path: str) -> Answer | None:
         """Answers the health paths, which must not wait for a thread; None for any other."""
         if path == "/healthz":
@@ -107,7 +134,8 @@ class App:
         elif path == "/v2/health/live":
             status, body = 200, {"live": True}
         elif path == "/v2/health/ready":
-            status, body = (200 if self._models.ready else 503), {"ready": self._models.ready}
+            is_ready = self._models.ready and not self._is_draining
+            status, body = (200 if is_ready else 503), {"ready": is_ready}
         else:
             return None
         if method not in ("GET", "HEAD"):
@@ -166,6 +194,8 @@ def _error(call: Call, error: ServingError) -> Answer:
     headers = {"retry-after": "1"} if error.code == Code.UNAVAILABLE else {}
     if error.code == Code.UNAUTHENTICATED:
         headers = {"www-authenticate": "Bearer"}
+    if isinstance(error, TooSlowError):
+        headers = {"connection": "close"}
     return Answer(_error_body(error.message), error.http_status, headers=headers)
 
 

@@ -36,7 +36,15 @@ class Config:
         drain: seconds that requests under way get to finish after SIGTERM.
         fronts: processes that share the ports, each with its own copy of the models; who starts
             several says so to each of them.
+        engine: `"embedded"`, this process and its fronts, or `"ray"`, replicas on Ray Serve.
+        replicas: of the server on Ray, each with its own copy of the models.
+        max_replicas: how many Ray may start where load asks for them; as many as `replicas`, or
+            fewer, for no such scaling.
         request_threads: requests that are worked on at once, those waiting for a batch included.
+        max_requests: requests of one port that are under way or wait for a thread; more are refused
+            (503). None for `request_threads` and `queue` together.
+        max_connections: open ones of HTTP, and as many of gRPC; beyond, those that idle longest are
+            closed, and where none idles, new ones are refused.
         max_body: largest request body in bytes, before and after inflation.
         max_pixels: of all encoded pictures in one request together.
         token: what clients must send as `Authorization: Bearer TOKEN`, or None.
@@ -66,7 +74,12 @@ class Config:
     timeout: float = 30.0
     drain: float = 10.0
     fronts: int = 1
+    engine: str = "embedded"
+    replicas: int = 1
+    max_replicas: int = 1
     request_threads: int = 32
+    max_requests: int | None = None
+    max_connections: int = 10_000
     max_body: int = 100 * MEGABYTE
     max_pixels: int = MAX_PIXELS
     token: str | None = None
@@ -84,6 +97,8 @@ class Config:
             value = getattr(self, name)
             if value is not None and not least <= value < math.inf:
                 raise InputError(f"got {name} {value}, expected a number from {least} up")
+        if self.max_requests is None:
+            object.__setattr__(self, "max_requests", self.request_threads + self.queue)
         for name in ("port", "grpc_port"):
             port = getattr(self, name)
             if port is not None and not 0 <= port <= 65535:
@@ -132,7 +147,11 @@ LEAST = {
     "timeout": 0.001,
     "drain": 0,
     "fronts": 1,
+    "replicas": 1,
+    "max_replicas": 1,
     "request_threads": 1,
+    "max_requests": 1,
+    "max_connections": 1,
     "max_body": 1,
     "max_pixels": 1,
 }

@@ -75,6 +75,15 @@ class TooLargeError(ServingError):
         super().__init__(Code.RESOURCE_EXHAUSTED, message)
 
 
+class TooSlowError(ServingError):
+    """A body that did not come in time. Only HTTP has such a status."""
+
+    http_status = 408
+
+    def __init__(self, message: str):
+        super().__init__(Code.DEADLINE_EXCEEDED, message)
+
+
 class NotAcceptableError(ServingError):
     """An answer that is not of the media type the client wants. Only HTTP has such a status."""
 

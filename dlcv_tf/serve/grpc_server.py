@@ -19,6 +19,19 @@ STREAMS = 64  # open at once; each holds a thread
 REFUSING = 0.1  # seconds between the last request taken and the end of all connections
 ASIDE = 64  # threads for health checks and refusals, which must not wait for the others
 
+# What a client may do to the port without asking anything: not keep a connection that is dead,
+# unused, or never spoke; but look every ten seconds whether the server is there.
+CONNECTIONS = (
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.max_connection_idle_ms", 300_000),
+    ("grpc.server_handshake_timeout_ms", 20_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.max_concurrent_streams", 1024),
+    ("grpc.max_metadata_size", 64 * 1024),
+)
+
 # Path of an RPC to its method.
 METHODS: dict[str, grpc_methods.Method] = {**tensorflow_grpc.METHODS, **kserve_grpc.METHODS}
 
@@ -47,7 +60,7 @@ class Server:
     def __init__(self, models: Repository, config: Config, observe: Callable[[Call], None]):
         self._health = grpc_health.Health(models)
         # A thread is taken before a request has arrived: there are as many as may wait for a turn.
-        self._threads = _Threads(config.request_threads + config.queue, "grpc")
+        self._threads = _Threads(config.max_requests, "grpc")
         self._services = _Services(models, config, observe, self._health, self._threads)
         self._server = grpc.server(
             self._threads,
@@ -56,6 +69,8 @@ class Server:
                 ("grpc.max_receive_message_length", config.max_body),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", int(config.fronts > 1)),
+                ("grpc.max_allowed_incoming_connections", config.max_connections),
+                *CONNECTIONS,
             ],
         )
         self.port = _bind(self._server, config)
@@ -76,6 +91,11 @@ class Server:
         self._server.stop(grace - refusing).wait()
         self._threads.shutdown(wait=False)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a thread still works on a request."""
+        return self._threads.taken > 0
+
 
 class _Threads(futures.ThreadPoolExecutor):
     """A pool that says when all of its threads are taken."""
@@ -84,17 +104,17 @@ class _Threads(futures.ThreadPoolExecutor):
         super().__init__(limit, name)
         self._limit = limit
         self._lock = threading.Lock()
-        self._taken = 0
+        self.taken = 0
 
     @property
     def is_full(self) -> bool:
         """Whether what is submitted now would have to wait."""
-        return self._taken >= self._limit
+        return self.taken >= self._limit
 
     def submit(self, function, /, *arguments, **keywords) -> futures.Future:
         """Runs a function in one of the threads."""
         with self._lock:
-            self._taken += 1
+            self.taken += 1
         return super().submit(self._run, function, *arguments, **keywords)
 
     def _run(self, function, *arguments, **keywords):
@@ -102,7 +122,7 @@ class _Threads(futures.ThreadPoolExecutor):
             return function(*arguments, **keywords)
         finally:
             with self._lock:
-                self._taken -= 1
+                self.taken -= 1
 
 
 class _Services(grpc.GenericRpcHandler):

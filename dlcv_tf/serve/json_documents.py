@@ -20,6 +20,7 @@ LEAST = 256  # bytes of a list worth cutting out
 MARK = "1e-64206"  # stands for an array; a number, so that any other text around it stays as good
 NUMBER_BYTES = b"0123456789+-.eE \t\r\n"
 WHITESPACE = b" \t\r\n"
+HUGE = re.compile(rb"\d{309}")  # the digits that an integer beyond all doubles has at least
 EXPONENT = re.compile(r"(?<=\de)(?:\+|(-)0?)(?=\d)")  # as Python prints it; RapidJSON: 1e39, 1e-7
 
 # The standard parser's messages to those of RapidJSON (error/en.h), which TF Serving quotes.
@@ -98,10 +99,11 @@ def _read(body: bytes, text: bytes, arrays: list[np.ndarray]) -> Document:
     def number(digits: str):
         if digits == MARK and arrays:
             return arrays.pop(0)
-        value = float(digits)
-        if math.isinf(value):
-            raise invalid("JSON Parse error: Number too big to be stored in double.")
-        return value
+        return _double(digits)
+
+    def integer(digits: str) -> int:
+        _double(digits)
+        return int(digits)
 
     has_arrays = bool(arrays)
     if not body:
@@ -110,17 +112,28 @@ def _read(body: bytes, text: bytes, arrays: list[np.ndarray]) -> Document:
     start = len(characters) - len(characters.lstrip(WHITESPACE.decode()))
     if start == len(characters):
         raise invalid(f"JSON Parse error: The document is empty. at offset: {start}")
-    decoder = json.JSONDecoder(parse_float=number, object_pairs_hook=_first_of_each)
+    parse_int = integer if HUGE.search(text) else None  # it is slow, and hardly ever of use
+    decoder = json.JSONDecoder(
+        parse_float=number, parse_int=parse_int, object_pairs_hook=_first_of_each
+    )
     try:
         values = decoder.raw_decode(characters, start)[0]
     except json.JSONDecodeError as error:
         message = _rapidjson_message(error)
         raise invalid(f"JSON Parse error: {message} at offset: {error.pos}") from None
-    except (RecursionError, ValueError) as error:  # nested too deeply; a number of 4300 digits
+    except RecursionError as error:
         raise invalid(f"JSON Parse error: {error}") from None
     if not isinstance(values, dict):
         raise invalid(f"JSON Value: {quote(values)} Is not object")
     return Document(body, values, has_arrays, b"true" in text or b"false" in text)
+
+
+def _double(digits: str) -> float:
+    """Returns a number as RapidJSON reads it, who refuses what is beyond the range."""
+    value = float(digits)
+    if math.isinf(value):
+        raise invalid("JSON Parse error: Number too big to be stored in double.")
+    return value
 
 
 def _first_of_each(pairs: list[tuple]) -> dict:

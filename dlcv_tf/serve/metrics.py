@@ -103,7 +103,7 @@ class Metrics:
             pictures.inc(call.pictures)
         if call.batch:
             batch.observe(call.batch)
-        for name, value in call.stages.items():
+        for name, value in [*call.stages.items()]:  # one that ran too late may still add
             if name not in stages:
                 stages[name] = self._histograms["dlcv_stage_seconds"].labels(call.model, name)
             stages[name].observe(value)

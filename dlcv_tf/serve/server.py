@@ -5,25 +5,24 @@ import contextlib
 import errno
 import json
 import logging
-import math
 import os
+import resource
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
 
-import uvicorn
+import uvloop
 
 from dlcv_tf.errors import InputError
-from dlcv_tf.serve import access, grpc_server, metrics, request_log
+from dlcv_tf.serve import access, fronts, grpc_server, metrics, request_log
 from dlcv_tf.serve.app import App
 from dlcv_tf.serve.call import Call
 from dlcv_tf.serve.config import Config
+from dlcv_tf.serve.http_server import Server
 from dlcv_tf.serve.repository import Repository
 
 log = logging.getLogger(__name__)
-
-KEEP_ALIVE = 75  # seconds: above the 60 after which common load balancers let go of a connection
 
 
 def serve(config: Config, as_json: bool = False) -> None:
@@ -38,11 +37,29 @@ def serve(config: Config, as_json: bool = False) -> None:
     """
     if warning := access.warning(config):
         log.warning("%s", warning)
+    _raise_limit_of_files()
+    if config.fronts == 1:
+        serve_one(config, as_json)
+        return
+
+    def say(ready: dict) -> None:
+        print(_said(ready, as_json), flush=True)
+
+    fronts.serve(config, _bind, say)
+
+
+def serve_one(config: Config, as_json: bool = False) -> None:
+    """Serves from this process alone, or as one of several fronts."""
     models = Repository(config)
-    with _bind(config.host, config.port) as listener, _observer(models, config) as observer:
-        server = _server(App(models, config, *observer), config)
-        with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
-            runner.run(_serve(server, models, listener, config, observer[0], as_json))
+    if config.fronts > 1:  # others answer meanwhile; this one would refuse what the kernel gives it
+        models.load()
+    with _listen(config) as listener, _observer(models, config) as observer:
+        app = App(models, config, *observer)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            is_cut = runner.run(_serve(app, models, listener, config, observer[0], as_json))
+    if is_cut:  # a thread runs on, though nobody waits for its answer any more
+        log.warning("requests were cut that took longer than --drain %g s", config.drain)
+        os._exit(1)
 
 
 @contextlib.contextmanager
@@ -62,14 +79,14 @@ def running(models: str | os.PathLike, **options) -> Iterator[str]:
     config = Config(models=os.fspath(models), **{"port": 0} | options)
     repository = Repository(config)
     repository.load()
-    with _bind(config.host, config.port) as listener, _observer(repository, config) as observer:
-        server = _server(App(repository, config, *observer), config)
+    with _listen(config) as listener, _observer(repository, config) as observer:
+        server = Server(App(repository, config, *observer), config)
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         try:
             yield _url(listener, config)
         finally:
-            server.should_exit = True
+            server.stop()
             thread.join()
             repository.close()
 
@@ -91,64 +108,76 @@ def _observer(models: Repository, config: Config) -> Iterator[tuple[Callable, Ca
 
 
 async def _serve(
-    server: uvicorn.Server,
+    app: App,
     models: Repository,
     listener: socket.socket,
     config: Config,
     observe: Callable[[Call], None],
     as_json: bool,
-) -> None:
-    """Answers health checks from the first moment on, and loads the models meanwhile."""
+) -> bool:
+    """Answers health checks from the first moment on, and loads the models meanwhile.
+
+    Returns whether the drain was too short for what was under way.
+    """
     grpc = None if config.grpc_port is None else grpc_server.start(models, config, observe)
+    http = Server(app, config)
+    stopped = asyncio.Event()
 
-    def stop(*_) -> None:
-        server.should_exit = True
+    def stop() -> None:
+        if stopped.is_set():
+            log.warning("stopped for the second time: what is under way is cut")
+            os._exit(1)  # whatever a thread still runs
+        stopped.set()
+        app.drain()
+        http.stop()
 
-    # uvicorn stops on these signals too, but then raises them again, which would end this process
-    # as if it had crashed: this handler takes them, and those that come before uvicorn listens.
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    serving = asyncio.create_task(http.serve(sockets=[listener]))
+    load = asyncio.sleep(0) if models.ready else asyncio.to_thread(models.load)
+    loading = asyncio.create_task(load)
+    waiting = asyncio.create_task(stopped.wait())
     try:
-        await asyncio.to_thread(models.load)
-        if not server.should_exit:
+        await asyncio.wait([loading, waiting], return_when=asyncio.FIRST_COMPLETED)
+        if not stopped.is_set():
+            loading.result()
             models.watch()
             grpc_address = grpc and _address(config.host, grpc.port)
-            print(_ready_line(models, _url(listener, config), grpc_address, as_json), flush=True)
-    except InputError:
-        server.should_exit = True
-        raise
+            ready = _ready(models, _url(listener, config), grpc_address)
+            print(_said(ready, as_json), flush=True)
+            await waiting
     finally:
-        await serving
-        if grpc:
-            await asyncio.to_thread(grpc.stop, config.drain)
-        await asyncio.to_thread(models.close)
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        http.stop()
+        stopping = [serving, asyncio.to_thread(grpc.stop, config.drain)] if grpc else [serving]
+        await asyncio.gather(*stopping)
+        is_cut = app.is_busy or bool(grpc and grpc.is_busy)
+        if not is_cut:
+            await asyncio.to_thread(models.close)
+            await asyncio.wait([loading])
+        waiting.cancel()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+    return is_cut
 
 
-def _server(app: App, config: Config) -> uvicorn.Server:
-    settings = uvicorn.Config(
-        app,
-        lifespan="off",
-        ws="none",
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=math.ceil(config.drain),
-        ssl_certfile=config.tls_certificate,
-        ssl_keyfile=config.tls_key,
-    )
-    return uvicorn.Server(settings)
+def _listen(config: Config) -> socket.socket:
+    return _bind(config.host, config.port, is_shared=config.fronts > 1)
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def _raise_limit_of_files() -> None:
+    """Lets the process hold as many connections as the machine allows."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _bind(host: str, port: int, is_shared: bool = False) -> socket.socket:
     """Returns a listening socket, or says why there is none."""
     if not 0 <= port <= 65535:
         raise InputError(f"got --port {port}, expected 0 to 65535")
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=2048)
+        return socket.create_server((host, port), family=family, backlog=2048, reuse_port=is_shared)
     except socket.gaierror as error:
         raise InputError(
             f"got --host {host!r}, which is no address of this machine: {error}"
@@ -171,11 +200,18 @@ def _address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _ready_line(models: Repository, url: str, grpc: str | None, as_json: bool) -> str:
-    loaded = models.loaded()
+def _ready(models: Repository, url: str, grpc: str | None) -> dict:
+    names = [
+        {"name": model.name, "version": model.version, "executor": model.executor.name}
+        for model in models.loaded()
+    ]
+    return {"rest": url, "grpc": grpc, "models": names}
+
+
+def _said(ready: dict, as_json: bool) -> str:
+    """Returns the ready line."""
     if as_json:
-        names = [{"name": model.name, "version": model.version} for model in loaded]
-        return json.dumps({"rest": url, "grpc": grpc, "models": names})
-    names = ", ".join(f"{model.name}/{model.version}" for model in loaded)
-    addresses = f"{url} and, for gRPC, {grpc}" if grpc else url
-    return f"dlcv serve: ready at {addresses} ({names})"
+        return json.dumps(ready)
+    names = ", ".join("{name}/{version} by {executor}".format(**each) for each in ready["models"])
+    addresses = "{rest} and, for gRPC, {grpc}" if ready["grpc"] else "{rest}"
+    return f"dlcv serve: ready at {addresses.format(**ready)} ({names})"

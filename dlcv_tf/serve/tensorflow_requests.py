@@ -24,8 +24,8 @@ def signature_name(document: Document) -> str:
     name = document.values.get("signature_name", "")
     if not isinstance(name, str):
         raise invalid(
-            f"JSON Value: {quote(document.values)} not formatted correctly. 'signature_name' key "
-            "must be a string value."
+            f"JSON Value: {quote(document.exact().values)} not formatted correctly. "
+            "'signature_name' key must be a string value."
         )
     return name
 

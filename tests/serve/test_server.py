@@ -46,7 +46,7 @@ def test_it_says_when_it_is_ready_and_stops_cleanly(models_dir, number):
         line = ready(process)
         match = re.fullmatch(READY, line)
         assert match, line
-        assert match[2] == "grey/1, tiny/10"
+        assert match[2] == "grey/1 by onnx, tiny/10 by onnx"
         assert httpx.get(match[1] + "/v2/health/ready").status_code == 200
         process.send_signal(number)
         output, errors = process.communicate(timeout=20)
@@ -60,7 +60,9 @@ def test_the_ready_line_as_json(models_dir):
         line = json.loads(ready(process))
         process.terminate()
         assert process.wait(20) == 0
-    assert line["models"] == [{"name": "grey", "version": 1}, {"name": "tiny", "version": 10}]
+    assert line["models"] == [{"name": "grey", "version": 1, "executor": "onnx"},
+        {"name": "tiny", "version": 10, "executor": "onnx"},
+    ]
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+", line["rest"])
     assert re.fullmatch(r"127\.0\.0\.1:\d+", line["grpc"])
 

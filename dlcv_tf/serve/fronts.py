@@ -1,0 +1,182 @@
+"""Several front processes that share the ports: `dlcv serve --fronts N` starts and keeps them.
+
+The process that the user started holds the ports, which the kernel shares out among those that
+listen (SO_REUSEPORT), and serves nothing itself. Each front, `python -m dlcv_tf.serve.fronts`,
+reads its options from stdin, loads the models, listens only then, and tells on stdout that it is
+ready. When stdin closes, the parent has gone, and it stops.
+"""
+
+import contextlib
+import dataclasses
+import json
+import logging
+import os
+import pathlib
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+
+from prometheus_client import multiprocess
+
+from dlcv_tf.errors import InputError
+from dlcv_tf.serve.config import Config
+
+LOOK = 0.1  # seconds between two looks at the fronts
+LONGEST_PAUSE = 30.0  # seconds before a front that died again is started again
+SETTLED = 60.0  # seconds after which a front that dies counts as one that ran well
+END_SECONDS = 5.0  # beyond the drain, after which a front is killed
+
+log = logging.getLogger(__name__)
+
+
+def serve(config: Config, bind: Callable[[str, int], socket.socket], say: Callable) -> None:
+    """Serves with `config.fronts` processes until SIGINT (Ctrl-C) or SIGTERM.
+
+    Args:
+        config: the server's options.
+        bind: listens at a host and port, or raises why it cannot.
+        say: gets what a front is ready with, once all are.
+
+    Raises:
+        InputError: for a port that cannot be had, and for what a front cannot start with.
+    """
+    stopped: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {n: signal.signal(n, lambda number, _: stopped.append(number)) for n in numbers}
+    with contextlib.ExitStack() as held:
+        held.callback(lambda: [signal.signal(*pair) for pair in before.items()])
+        port = held.enter_context(_reserve(bind, config.host, config.port)).getsockname()[1]
+        config = dataclasses.replace(config, port=port)
+        if config.grpc_port is not None:
+            reserved = _reserve(bind, config.host, config.grpc_port)
+            port = held.enter_context(reserved).getsockname()[1]
+            config = dataclasses.replace(config, grpc_port=port)
+        counts = held.enter_context(tempfile.TemporaryDirectory(prefix="dlcv-metrics-"))
+        fronts = [_Front(config, counts) for _ in range(config.fronts)]
+        held.callback(lambda: [front.kill() for front in fronts])
+        is_said = False
+        while not stopped:
+            for front in fronts:
+                front.look()
+            if not is_said and all(front.ready for front in fronts):
+                is_said = True
+                say(fronts[0].ready)
+            time.sleep(LOOK)
+        _stop(fronts, stopped, config.drain)
+
+
+def _reserve(bind: Callable, host: str, port: int) -> socket.socket:
+    """Returns a socket that holds a port for the fronts, and does not listen itself."""
+    with bind(host, port) as alone:  # nobody else has it
+        family, address = alone.family, alone.getsockname()
+    held = socket.socket(family)
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    held.bind(address)
+    return held
+
+
+def _stop(fronts: list["_Front"], stopped: list[int], drain: float) -> None:
+    """Has all fronts drain; a second signal cuts what is under way."""
+    for front in fronts:
+        front.process.terminate()
+    last = time.monotonic() + drain + END_SECONDS
+    while any(front.process.poll() is None for front in fronts) and time.monotonic() < last:
+        if len(stopped) > 1:
+            break
+        time.sleep(LOOK / 2)
+
+
+class _Front:
+    """One front, and those that follow it when it dies."""
+
+    def __init__(self, config: Config, counts: str):
+        self._config = config
+        self._counts = counts
+        self._pause = 1.0
+        self._was_ready = False
+        self._start()
+
+    def look(self) -> None:
+        """Reads whether it is ready; starts it again if it died."""
+        if self._is_dead:
+            if time.monotonic() > self._not_before:
+                self._start()
+            return
+        is_over = self.process.poll() is not None
+        if not self.ready and (is_over or select.select([self.process.stdout], [], [], 0)[0]):
+            if line := self.process.stdout.readline():
+                self._hear(json.loads(line))
+        if is_over:
+            self._bury()
+
+    def kill(self) -> None:
+        """Ends it, whatever it does."""
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+    def _hear(self, message: dict) -> None:
+        if "error" in message and not self._was_ready:
+            raise InputError(message["error"])
+        self._was_ready = True
+        self.ready = message
+
+    def _bury(self) -> None:
+        multiprocess.mark_process_dead(self.process.pid, self._counts)
+        if time.monotonic() - self._started > SETTLED:
+            self._pause = 1.0
+        status = self.process.returncode
+        reason = self.ready.get("error", f"status {status}")
+        log.warning("a front ended (%s): another starts in %g s", reason, self._pause)
+        self._is_dead = True
+        self._not_before = time.monotonic() + self._pause
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+
+    def _start(self) -> None:
+        package = pathlib.Path(__file__).parents[2]
+        paths = [os.fspath(package), *filter(None, [os.environ.get("PYTHONPATH")])]
+        shared = {"PYTHONPATH": os.pathsep.join(paths), "PROMETHEUS_MULTIPROC_DIR": self._counts}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "dlcv_tf.serve.fronts"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | shared,
+            start_new_session=True,  # Ctrl-C is the parent's, who tells the fronts
+        )
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(json.dumps(dataclasses.asdict(self._config)) + "\n")
+            self.process.stdin.flush()
+        self.ready: dict = {}
+        self._is_dead, self._not_before = False, 0.0
+        self._started = time.monotonic()
+
+
+def main() -> int:
+    """Runs one front."""
+    from dlcv_tf.serve import server
+
+    config = Config(**json.loads(sys.stdin.readline()))
+
+    def stop_with_the_parent() -> None:
+        sys.stdin.read()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=stop_with_the_parent, daemon=True).start()
+    try:
+        server.serve_one(config, as_json=True)
+    except InputError as error:
+        print(json.dumps({"error": str(error)}), flush=True)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,474 @@
+"""The same server as a Ray Serve application: replicas of it, on one machine or on many.
+
+Ray's proxies own the ports. They hand each request to a replica, which answers it with the same
+`App` and the same methods of gRPC as the embedded server, from its own copy of the models. So
+versions, policies and labels are what they are there: every replica looks at the same directory.
+
+    dlcv serve --engine ray             a cluster on this machine, or the one of RAY_ADDRESS
+    serve deploy serve_config.yaml      import_path: dlcv_tf.serve.ray_engine:application
+
+This module imports Ray only where it is used: it is an extra.
+"""
+
+import asyncio
+import dataclasses
+import json
+import logging
+import os
+import pathlib
+import secrets
+import shutil
+import signal
+import tempfile
+import threading
+from concurrent import futures
+
+import grpc
+
+from dlcv_tf.errors import InputError
+from dlcv_tf.serve import grpc_health, grpc_methods, grpc_server
+from dlcv_tf.serve.config import Config
+from dlcv_tf.serve.errors import ServingError
+from dlcv_tf.serve.repository import Repository
+
+APPLICATION = "dlcv"  # name of the application
+SERVICERS = "dlcv_tf.serve.ray_engine.add_to_server"
+KEEP_ALIVE = 75  # seconds, as in `server.py`
+# What Ray counts for a replica. Half a core each leaves room for as many new ones, which start
+# before the old ones stop, where there are as many replicas as cores.
+CORES = 0.5
+
+log = logging.getLogger(__name__)
+
+
+def serve(config: Config, as_json: bool = False) -> None:
+    """Serves on Ray until SIGINT (Ctrl-C) or SIGTERM; prints one line when ready.
+
+    Args:
+        config: the server's options.
+        as_json: print the ready line as JSON.
+
+    Raises:
+        InputError: without Ray, for a directory without models, a port that cannot be had.
+    """
+    _prepare()
+    _check(config)
+    Repository(config)  # says at once what is wrong with the directory
+    config = _placed(config)
+    stop, run = threading.Event(), secrets.token_hex(8)
+    ray_serve = start(config)
+    before = {
+        number: signal.signal(number, lambda *_: stop.set())
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        deployed = deploy(config, run)
+        print(_ready_line(deployed.served.remote().result(), config, as_json), flush=True)
+        stop.wait()
+    finally:
+        ray_serve.delete(APPLICATION)  # the replicas answer what they have first
+        _ray().shutdown()
+        shutil.rmtree(_counts(run), ignore_errors=True)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def start(config: Config):
+    """Starts Ray, or connects to the cluster of RAY_ADDRESS, and opens the ports.
+
+    A cluster of its own asks its processes for a secret (Ray's token authentication): the ports
+    that they talk through are open to all interfaces, and whoever may use them may run programs.
+
+    Args:
+        config: the server's options, with ports.
+
+    Returns:
+        The module `ray.serve`.
+    """
+    _prepare()
+    ray = _ray()
+    ray.init(include_dashboard=False, logging_level="WARNING")
+    from ray import serve as ray_serve
+
+    tls = {"ssl_certfile": config.tls_certificate, "ssl_keyfile": config.tls_key}
+    options = {
+        "proxy_location": "EveryNode",
+        "http_options": {
+            "host": config.host,
+            "port": config.port,
+            "keep_alive_timeout_s": KEEP_ALIVE,
+            "request_timeout_s": config.timeout,
+            **(tls if config.tls_certificate else {}),
+        },
+        "logging_config": {"log_level": "WARNING", "enable_access_log": False},
+    }
+    if config.grpc_port is not None:
+        options["grpc_options"] = {
+            "port": config.grpc_port,
+            "grpc_servicer_functions": [SERVICERS],
+            "request_timeout_s": config.timeout,
+            "enable_reflection": False,
+        }
+    ray_serve.start(**options)
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    return ray_serve
+
+
+def deploy(config: Config, run: str | None = None):
+    """Puts the application in place, or in that of the one before, and waits until it serves.
+
+    Args:
+        config: the server's options.
+        run: names what the replicas count together; a new name by default.
+
+    Returns:
+        Ray's handle of the deployment.
+
+    Raises:
+        InputError: where the replicas cannot load the models.
+    """
+    from ray import serve as ray_serve
+
+    try:
+        return ray_serve.run(bound(config, run), name=APPLICATION, route_prefix="/")
+    except RuntimeError as error:
+        found = ray_serve.status().applications[APPLICATION].deployments
+        said = found["Models"].message if "Models" in found else str(error)
+        lines = [line for line in said.splitlines() if line.strip()]
+        raise InputError(f"Ray cannot start the replicas: {lines[-1].strip()}") from None
+
+
+def application(args: dict):
+    """Builds the application from the arguments of a Serve config file (YAML).
+
+    Args:
+        args: fields of `Config`: models, executor, replicas, max_replicas, ...; instead of the
+            token `token_file`, a file that holds it, since Ray shows the arguments to operators.
+
+    Returns:
+        A bound Ray Serve application.
+
+    Raises:
+        InputError: for an unknown field, or a wrong value.
+    """
+    known = {field.name for field in dataclasses.fields(Config)} - {"token"} | {"token_file"}
+    if unknown := sorted(set(args) - known):
+        raise InputError(f"got args {unknown}, expected some of {sorted(known)}")
+    values = dict(args)
+    if file := values.pop("token_file", None):
+        try:
+            values["token"] = pathlib.Path(file).read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"got token_file {file}, which cannot be read: {error}") from None
+    return bound(_absolute(Config(**values)))
+
+
+def bound(config: Config, run: str | None = None):
+    """Returns the application as Ray's `serve.run` takes it.
+
+    Args:
+        config: the server's options; paths are those of every machine of the cluster.
+        run: names what the replicas count together; a new name by default.
+    """
+    _ray()
+    from ray import serve as ray_serve
+
+    deployment = ray_serve.deployment(ray_serve.ingress()(Models), **deployment_options(config))
+    return deployment.bind(dataclasses.asdict(config), run or secrets.token_hex(8))
+
+
+def deployment_options(config: Config) -> dict:
+    """Returns the options of the deployment that follow from the server's.
+
+    Args:
+        config: the server's options.
+    """
+    options = {
+        "name": "Models",
+        "max_ongoing_requests": config.request_threads,
+        "max_queued_requests": config.queue,
+        "graceful_shutdown_timeout_s": config.drain,
+        "graceful_shutdown_wait_loop_s": min(0.5, config.drain),
+        "health_check_period_s": 2.0,
+        "max_constructor_retry_count": 2,
+        # New replicas load and warm before old ones stop; by default Ray stops old ones first.
+        "max_surge_percent": 100,
+        "ray_actor_options": {"num_cpus": CORES},
+        "logging_config": {"log_level": "WARNING", "enable_access_log": False},
+    }
+    if config.max_replicas > config.replicas:
+        limits = {"min_replicas": config.replicas, "max_replicas": config.max_replicas}
+        return options | {"autoscaling_config": limits}
+    return options | {"num_replicas": config.replicas}
+
+
+def add_to_server(servicer, server: grpc.Server) -> None:
+    """Adds the RPCs to the server of Ray's proxy (a function of `grpc_servicer_functions`).
+
+    The proxy passes bytes on, and parses none of them.
+
+    Args:
+        servicer: Ray's, whose methods stand for those of `Models`.
+        server: of the proxy.
+    """
+    services: dict[str, dict[str, grpc.RpcMethodHandler]] = {}
+    for path in (*grpc_server.METHODS, HEALTH_CHECK):
+        service, name = path.strip("/").split("/")
+        is_stream = path in grpc_server.METHODS and grpc_server.METHODS[path].on_error
+        make = (
+            grpc.stream_stream_rpc_method_handler
+            if is_stream
+            else grpc.unary_unary_rpc_method_handler
+        )
+        services.setdefault(service, {})[name] = make(getattr(servicer, name))
+    for service, handlers in services.items():
+        handler = grpc.method_handlers_generic_handler(service, handlers)
+        server.add_generic_rpc_handlers((handler,))
+
+
+class Models:
+    """A replica: the models, and what answers requests for them.
+
+    Args:
+        options: the fields of the server's `Config`.
+        run: names the directory, on this machine, in which the replicas count together.
+    """
+
+    def __init__(self, options: dict, run: str):
+        config = Config(**options)
+        # Each replica has a part of the machine, and cannot change the models of all others.
+        self._config = dataclasses.replace(config, fronts=max(config.replicas, config.max_replicas))
+        _count_together(run)
+        from dlcv_tf.serve import app, server
+
+        self._models = Repository(self._config)
+        self._models.load()
+        self._models.watch()
+        self._observing = server._observer(self._models, self._config)
+        observe, numbers = self._observing.__enter__()
+        self._app = app.App(self._models, self._config, observe, numbers)
+        self._runner = grpc_methods.Runner(self._models, self._config, observe)
+        self._health = grpc_health.Health(self._models).handlers(None)
+        self._threads = futures.ThreadPoolExecutor(self._config.request_threads, "grpc")
+
+    def __serve_build_asgi_app__(self):
+        app = self._app
+
+        async def mounted(scope, receive, send) -> None:
+            async def forward(message) -> None:
+                headers = message.get("headers", ())
+                # Ray's proxy sends that one itself, with the same value.
+                kept = [pair for pair in headers if pair[0] != b"x-request-id"]
+                await send(message | ({"headers": kept} if headers else {}))
+
+            if scope["type"] != "lifespan":
+                await app(scope, receive, forward)
+                return
+            while (await receive())["type"] == "lifespan.startup":
+                await send({"type": "lifespan.startup.complete"})
+            await send({"type": "lifespan.shutdown.complete"})
+
+        return mounted
+
+    async def served(self) -> list[dict]:
+        """Returns name, version and executor of each model, for the ready line."""
+        return [
+            {"name": model.name, "version": model.version, "executor": model.executor.name}
+            for model in self._models.loaded()
+        ]
+
+    async def answer_rpc(self, path: str, data: bytes, given) -> "_Message":
+        """Answers a unary RPC in a thread.
+
+        Args:
+            path: of the RPC.
+            data: its request.
+            given: Ray's context of the RPC.
+        """
+        return await self._in_thread(lambda: self._answer_one(path, data, _Context(given)))
+
+    async def _in_thread(self, function):
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function)
+
+    def _answer_one(self, path: str, data: bytes, context: "_Context") -> "_Message":
+        try:
+            if path == HEALTH_CHECK:
+                return _Message(self._health[path].unary_unary(data, context))
+            method = grpc_server.METHODS[path]
+            try:
+                grpc_methods.check_caller(self._config, context.invocation_metadata())
+            except ServingError as error:
+                self._runner.refuse(method, error, context)
+            handler = self._runner.handler(method)
+            if method.on_error:
+                return _Message(next(handler.stream_stream(iter([data]), context)))
+            return _Message(handler.unary_unary(data, context))
+        except _AbortedError:
+            return _Message(b"")  # the context has the code, which is what the client gets
+
+    async def answer_stream(self, path: str, requests, given):
+        """Answers each message of a stream, one after the other."""
+        context = _Context(given)
+        async for data in requests:
+            response = await self._in_thread(lambda d=data: self._answer_one(path, d, context))
+            if context.is_aborted:
+                return
+            yield response
+
+    def __del__(self):
+        if hasattr(self, "_threads"):
+            self._models.close()
+            self._observing.__exit__(None, None, None)
+
+
+class _Message:
+    """Bytes that Ray takes for a protobuf message."""
+
+    def __init__(self, data: bytes):
+        self._data = data
+
+    def SerializeToString(self) -> bytes:
+        return self._data
+
+
+class _AbortedError(Exception):
+    """Ends an RPC whose code is set already."""
+
+
+class _Context:
+    """Ray's context of an RPC as a `grpc.ServicerContext`, as far as `grpc_methods` asks it.
+
+    Ray does not tell the replica the client's deadline; it ends the RPC itself when it passes.
+    """
+
+    def __init__(self, given):
+        self._given = given
+        self.is_aborted = False
+
+    def invocation_metadata(self) -> list[tuple[str, str]]:
+        return self._given.invocation_metadata()
+
+    def time_remaining(self) -> None:
+        return None
+
+    def set_trailing_metadata(self, metadata) -> None:
+        self._given.set_trailing_metadata(list(metadata))
+
+    def abort(self, code: grpc.StatusCode, details: str):
+        self.is_aborted = True
+        self._given.set_code(code)
+        self._given.set_details(details)
+        raise _AbortedError(details)
+
+
+def _rpc(path: str):
+    """Returns the method of `Models` that Ray calls for an RPC."""
+
+    async def unary(self, request, grpc_context):
+        return await self.answer_rpc(path, request, grpc_context)
+
+    async def stream(self, requests, grpc_context):
+        async for response in self.answer_stream(path, requests, grpc_context):
+            yield response
+
+    method = grpc_server.METHODS.get(path)
+    return stream if method and method.on_error else unary
+
+
+HEALTH_CHECK = f"/{grpc_health.SERVICE}/Check"
+
+for _path in (*grpc_server.METHODS, HEALTH_CHECK):
+    setattr(Models, _path.rpartition("/")[2], _rpc(_path))
+
+
+def _prepare() -> None:
+    """Sets what Ray reads when it is imported; a cluster of our own is closed to others."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Seconds after which a proxy that died is noticed, and another one started.
+    os.environ.setdefault("RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S", "1")
+    if "RAY_ADDRESS" not in os.environ and os.environ.get("RAY_AUTH_MODE", "token") == "token":
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+
+
+def _ray():
+    """Returns the module, or says how to have it."""
+    try:
+        import ray
+        import ray.serve
+    except ImportError as error:
+        raise InputError(
+            f"got --engine ray without Ray ({error}): install it with pip install 'dlcv-tf[ray]', "
+            "or serve with --engine embedded"
+        ) from None
+    return ray
+
+
+def _check(config: Config) -> None:
+    """Refuses what Ray cannot do, and says what it does otherwise."""
+    _ray()
+    if config.tls_certificate and config.grpc_port is not None:
+        raise InputError(
+            "got a certificate with --engine ray, whose gRPC has no TLS: add --no-grpc, or have a "
+            "proxy speak TLS in front"
+        )
+    if config.grpc_port is not None:
+        log.warning(
+            "Ray listens on all interfaces with gRPC, whatever --host says, and with ports of its "
+            "own: keep them behind a firewall, and set a token (--token-file)"
+        )
+
+
+def _placed(config: Config) -> Config:
+    """Returns the options with absolute paths, and with free ports in the place of 0."""
+    port = _port(config.host, config.port)
+    grpc_port = config.grpc_port if config.grpc_port is None else _port("", config.grpc_port)
+    return dataclasses.replace(_absolute(config), port=port, grpc_port=grpc_port)
+
+
+def _port(host: str, port: int) -> int:
+    """Returns a port that can be had; Ray would only log that it cannot."""
+    from dlcv_tf.serve import server
+
+    if "RAY_ADDRESS" in os.environ and port:  # its proxies may listen there already
+        return port
+    with server._bind(host or "0.0.0.0", port) as listener:  # noqa: S104 as Ray will
+        return listener.getsockname()[1]
+
+
+def _absolute(config: Config) -> Config:
+    """Replicas start in directories of their own."""
+    names = ("models", "models_config", "request_log")
+    paths = {name: getattr(config, name) for name in names}
+    return dataclasses.replace(
+        config, **{name: path and os.path.abspath(path) for name, path in paths.items()}
+    )
+
+
+def _counts(run: str) -> pathlib.Path:
+    return pathlib.Path(tempfile.gettempdir()) / f"dlcv-metrics-{run}"
+
+
+def _count_together(run: str) -> None:
+    """Has prometheus_client, not imported yet, count in files that all replicas here read."""
+    directory = _counts(run)
+    directory.mkdir(mode=0o700, exist_ok=True)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
+    from prometheus_client import multiprocess
+
+    for file in directory.glob("gauge_live*_*.db"):
+        process = file.stem.rpartition("_")[2]
+        if not pathlib.Path("/proc", process).exists():  # a replica that died
+            multiprocess.mark_process_dead(process)
+
+
+def _ready_line(served: list[dict], config: Config, as_json: bool) -> str:
+    scheme = "https" if config.tls_certificate else "http"
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    url = f"{scheme}://{host}:{config.port}"
+    address = None if config.grpc_port is None else f"{host}:{config.grpc_port}"
+    if as_json:
+        return json.dumps({"rest": url, "grpc": address, "models": served})
+    names = ", ".join(f"{m['name']}/{m['version']} by {m['executor']}" for m in served)
+    addresses = f"{url} and, for gRPC, {address}" if address else url
+    return f"dlcv serve: ready at {addresses} ({names})"

@@ -1,0 +1,128 @@
+"""Tiny artifacts of other tasks than `tiny` has: a picture for a picture, numbers for numbers."""
+
+import pathlib
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from dlcv_tf.artifact.manifest import Manifest
+
+IMAGES = {"dtype": "uint8", "shape": [None, None, None, 3]}
+FILES = {"dtype": "string", "shape": [None]}
+
+
+def negative(
+    models: pathlib.Path, name: str = "negative", saved_model: bool = False
+) -> pathlib.Path:
+    """Writes an image-to-image artifact, which answers the negative of each picture.
+
+    Args:
+        models: directory of models.
+        name: of the model.
+        saved_model: with TensorFlow's graph, which also has a `regress` and a `halves`.
+    """
+    directory = pathlib.Path(models) / name / "1"
+    directory.mkdir(parents=True)
+    _one_node(directory, "Sub", TensorProto.UINT8, ["white", "images"])
+    signatures = {
+        "serving_default": {"inputs": {"images": IMAGES}, "outputs": {"picture": IMAGES}},
+        "image_bytes": {"inputs": {"image_bytes": FILES}, "outputs": {"picture_bytes": FILES}},
+    }
+    formats = {"onnx": {"path": "model.onnx", "runtime": "onnxruntime"}}
+    if saved_model:
+        signatures |= _save_with_tensorflow(directory)
+        formats["saved_model"] = {"path": ".", "runtime": "tensorflow"}
+    _manifest(name, signatures, formats).write(directory)
+    return directory
+
+
+def floats(models: pathlib.Path, name: str, dtype: str) -> pathlib.Path:
+    """Writes an artifact that answers its input (batch, height, width, 3) of a float type."""
+    directory = pathlib.Path(models) / name / "1"
+    directory.mkdir(parents=True)
+    onnx_type = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    _one_node(directory, "Identity", onnx_type, ["images"])
+    tensor = IMAGES | {"dtype": dtype}
+    signatures = {"serving_default": {"inputs": {"images": tensor}, "outputs": {"picture": tensor}}}
+    formats = {"onnx": {"path": "model.onnx", "runtime": "onnxruntime"}}
+    _manifest(name, signatures, formats).write(directory)
+    return directory
+
+
+def _one_node(directory: pathlib.Path, kind: str, onnx_type: int, inputs: list[str]) -> None:
+    shape = ["batch", "height", "width", 3]
+    graph = helper.make_graph(
+        [helper.make_node(kind, inputs, ["picture"])],
+        "tiny",
+        [helper.make_tensor_value_info("images", onnx_type, shape)],
+        [helper.make_tensor_value_info("picture", onnx_type, shape)],
+        [numpy_helper.from_array(np.array(255, np.uint8), "white")] if len(inputs) > 1 else [],
+    )
+    opset = [helper.make_opsetid("", 18)]
+    model = helper.make_model(graph, opset_imports=opset, ir_version=9)
+    onnx.save(model, directory / "model.onnx")
+
+
+def _manifest(name: str, signatures: dict, formats: dict) -> Manifest:
+    return Manifest(
+        name=name,
+        version=1,
+        task="ImageToImage",
+        labels=[],
+        signatures=signatures,
+        preprocessing={"size": [8, 8], "channels": 3, "mean": [0.0] * 3},
+        formats=formats,
+    )
+
+
+def _save_with_tensorflow(directory: pathlib.Path) -> dict[str, dict]:
+    """Writes the SavedModel; returns the signatures that only TensorFlow runs."""
+    import tensorflow as tf
+
+    module = tf.Module()
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")])
+    def from_images(images):
+        return {"picture": 255 - images}
+
+    def one_file(data):
+        # As Pillow decodes a JPEG; PNG files it takes too.
+        image = tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
+        return tf.io.encode_png(255 - image)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    def from_bytes(image_bytes):
+        files = tf.map_fn(one_file, image_bytes, fn_output_signature=tf.string)
+        return {"picture_bytes": files}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
+    def regress(inputs):
+        feature = tf.io.FixedLenFeature([2], tf.float32)
+        return {"outputs": tf.reduce_sum(tf.io.parse_example(inputs, {"x": feature})["x"], 1)}
+
+    pair = [tf.TensorSpec([None], tf.float32, name=name) for name in ("a", "b")]
+
+    @tf.function(input_signature=pair)
+    def halves(a, b):
+        return {"half": (a + b) / 2, "first": a[:1]}
+
+    functions = {
+        "serving_default": from_images,
+        "image_bytes": from_bytes,
+        "regress": regress,
+        "halves": halves,
+    }
+    tf.saved_model.save(module, str(directory), signatures=functions)
+    number = {"dtype": "float32", "shape": [None]}
+    return {
+        "regress": {
+            "inputs": {"inputs": FILES},
+            "outputs": {"outputs": number},
+            "method": "tensorflow/serving/regress",
+        },
+        "halves": {
+            "inputs": {"a": number, "b": number},
+            "outputs": {"half": number, "first": number},
+        },
+    }
