@@ -97,6 +97,11 @@ class Proof:
         self._scene("the proxy is killed (-9)", lambda: _kill("ray::ProxyActor"))
         self._scene("SIGTERM", server.terminate)
 
+    def _wait_until_it_answers(self) -> None:
+        asks, last = [_http(self._model)(), _grpc(self._model)()], time.monotonic() + 30
+        while time.monotonic() < last and not {ask() for ask in asks} <= GOOD:
+            time.sleep(0.2)
+
     def _kill_replicas(self) -> None:
         """Kills one, and another when there are two again."""
         for _ in range(3):
@@ -124,6 +129,7 @@ class Proof:
 
     def _scene(self, name: str, happen) -> None:
         """Asks from six clients, lets something happen after a second, and counts the answers."""
+        self._wait_until_it_answers()
         stop = threading.Event()
         clients = [
             _Client(ask, stop) for ask in [_http(self._model)] * 3 + [_grpc(self._model)] * 3
@@ -242,13 +248,19 @@ def _ours(title: str) -> list[int]:
 
 
 def _kill(title: str) -> None:
-    os.kill(_ours(title)[0], signal.SIGKILL)
+    """Kills the first of the processes of that title, as soon as there is one."""
+    last = time.monotonic() + 30
+    while not (found := _ours(title)):
+        if time.monotonic() > last:
+            raise TimeoutError(f"no process {title}")
+        time.sleep(0.1)
+    os.kill(found[0], signal.SIGKILL)
 
 
 def table(scenes: list[dict]) -> str:
     """Returns the scenes as a table in Markdown."""
     lines = [
-        "| what happens | requests | failed | p50 ms | p99 ms | longest ms | longest time without any answer, ms |",
+        "| what happens | requests | failed | p50 ms | p99 ms | longest | no answer for ms |",
         "|---|---|---|---|---|---|---|",
     ]
     for scene in scenes:

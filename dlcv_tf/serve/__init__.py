@@ -12,7 +12,8 @@ Data flows one way, and each file is one step of it:
     bytes     app.py                   writes the answer
 
 `errors.py` says what may go wrong, by gRPC's canonical codes; `server.py` holds sockets, uvicorn,
-signals and the ready line; `ray_engine.py` does so as an application of Ray Serve.
+signals and the ready line; `ray_engine.py` does so as an application of Ray Serve,
+whose replicas are `ray_replica.py`.
 
 The other way in is gRPC, with the same models behind it:
 
@@ -83,6 +84,7 @@ _MODULES = (
     "openapi",
     "openapi_schemas",
     "ray_engine",
+    "ray_replica",
     "repository",
     "request_log",
     "servable",

@@ -143,8 +143,9 @@ class _Front:
         package = pathlib.Path(__file__).parents[2]
         paths = [os.fspath(package), *filter(None, [os.environ.get("PYTHONPATH")])]
         shared = {"PYTHONPATH": os.pathsep.join(paths), "PROMETHEUS_MULTIPROC_DIR": self._counts}
+        verbose = ["--verbose"] if log.isEnabledFor(logging.INFO) else []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "dlcv_tf.serve.fronts"],
+            [sys.executable, "-m", "dlcv_tf.serve.fronts", *verbose],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -164,6 +165,9 @@ def main() -> int:
     from dlcv_tf.serve import server
 
     config = Config(**json.loads(sys.stdin.readline()))
+    if "--verbose" in sys.argv:
+        logging.basicConfig(format="%(message)s")
+        logging.getLogger("dlcv_tf").setLevel(logging.INFO)
 
     def stop_with_the_parent() -> None:
         sys.stdin.read()

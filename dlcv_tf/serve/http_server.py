@@ -1,6 +1,4 @@
-"""uvicorn's server and connection, with limits on what a client may hold, and a drain that loses
-nothing: what was accepted is answered, then connections close.
-"""
+"""uvicorn's server and connection: limits on what a client holds, a drain that loses nothing."""
 
 import asyncio
 import contextlib

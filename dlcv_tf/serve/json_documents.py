@@ -19,9 +19,13 @@ from dlcv_tf.serve.errors import invalid
 LEAST = 256  # bytes of a list worth cutting out
 MARK = "1e-64206"  # stands for an array; a number, so that any other text around it stays as good
 NUMBER_BYTES = b"0123456789+-.eE \t\r\n"
+REUSED = 2**20  # bytes of the longest list whose parser keeps its memory: else it would be a lot
 WHITESPACE = b" \t\r\n"
 HUGE = re.compile(rb"\d{309}")  # the digits that an integer beyond all doubles has at least
 EXPONENT = re.compile(r"(?<=\de)(?:\+|(-)0?)(?=\d)")  # as Python prints it; RapidJSON: 1e39, 1e-7
+
+# Parsers that no thread uses now. A new one has to get its memory first, twice the time of parsing.
+_parsers: list[simdjson.Parser] = []
 
 # The standard parser's messages to those of RapidJSON (error/en.h), which TF Serving quotes.
 MESSAGES = {
@@ -74,7 +78,7 @@ def parse(body: bytes, has_arrays: bool = True) -> Document:
         except Exception:  # whatever is wrong with the rest is said of the whole text
             pass
         else:
-            if not waiting:  # else a mark stood in a string, or a number read like one
+            if not waiting:  # else a list was cut out of what follows the object
                 return document
     return _read(body, body, [])
 
@@ -170,7 +174,7 @@ def _cut(body: bytes) -> tuple[bytes, list[np.ndarray]]:
     arrays: list[np.ndarray] = []
     mark = MARK.encode()
     done, start, quotation = 0, body.find(b"["), -1
-    if start < 0 or len(body) < LEAST or mark in body:
+    if start < 0 or len(body) < LEAST:
         return body, []
     while start >= 0:
         if not body[max(start - 16, 0) : start].rstrip(WHITESPACE).endswith(b":"):
@@ -189,13 +193,27 @@ def _cut(body: bytes) -> tuple[bytes, list[np.ndarray]]:
             arrays.append(array)
             done = end
         start = body.find(b"[", end)
-    return b"".join([*pieces, body[done:]]), arrays
+    text = b"".join([*pieces, body[done:]])
+    if text.count(mark) != len(arrays):  # one stands in the rest of it, too
+        return body, []
+    return text, arrays
 
 
 def _numbers(text: bytes) -> np.ndarray | None:
     """Returns nested lists of numbers as an array; None where they are not just that."""
     try:
-        values = simdjson.Parser().parse(text)
+        parser = _parsers.pop()
+    except IndexError:
+        parser = simdjson.Parser()
+    array = _parsed(parser, text)
+    if len(text) <= REUSED:
+        _parsers.append(parser)
+    return array
+
+
+def _parsed(parser: simdjson.Parser, text: bytes) -> np.ndarray | None:
+    try:
+        values = parser.parse(text)
         shape = []
         first = values
         while isinstance(first, simdjson.Array):

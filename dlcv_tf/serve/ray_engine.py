@@ -10,7 +10,6 @@ versions, policies and labels are what they are there: every replica looks at th
 This module imports Ray only where it is used: it is an extra.
 """
 
-import asyncio
 import dataclasses
 import json
 import logging
@@ -19,16 +18,13 @@ import pathlib
 import secrets
 import shutil
 import signal
-import tempfile
 import threading
-from concurrent import futures
 
 import grpc
 
 from dlcv_tf.errors import InputError
-from dlcv_tf.serve import grpc_health, grpc_methods, grpc_server
+from dlcv_tf.serve import grpc_server, ray_replica
 from dlcv_tf.serve.config import Config
-from dlcv_tf.serve.errors import ServingError
 from dlcv_tf.serve.repository import Repository
 
 APPLICATION = "dlcv"  # name of the application
@@ -68,7 +64,7 @@ def serve(config: Config, as_json: bool = False) -> None:
     finally:
         ray_serve.delete(APPLICATION)  # the replicas answer what they have first
         _ray().shutdown()
-        shutil.rmtree(_counts(run), ignore_errors=True)
+        shutil.rmtree(ray_replica.counts(run), ignore_errors=True)
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -173,7 +169,9 @@ def bound(config: Config, run: str | None = None):
     _ray()
     from ray import serve as ray_serve
 
-    deployment = ray_serve.deployment(ray_serve.ingress()(Models), **deployment_options(config))
+    deployment = ray_serve.deployment(
+        ray_serve.ingress()(ray_replica.Models), **deployment_options(config)
+    )
     return deployment.bind(dataclasses.asdict(config), run or secrets.token_hex(8))
 
 
@@ -212,7 +210,7 @@ def add_to_server(servicer, server: grpc.Server) -> None:
         server: of the proxy.
     """
     services: dict[str, dict[str, grpc.RpcMethodHandler]] = {}
-    for path in (*grpc_server.METHODS, HEALTH_CHECK):
+    for path in (*grpc_server.METHODS, ray_replica.HEALTH_CHECK):
         service, name = path.strip("/").split("/")
         is_stream = path in grpc_server.METHODS and grpc_server.METHODS[path].on_error
         make = (
@@ -226,166 +224,11 @@ def add_to_server(servicer, server: grpc.Server) -> None:
         server.add_generic_rpc_handlers((handler,))
 
 
-class Models:
-    """A replica: the models, and what answers requests for them.
-
-    Args:
-        options: the fields of the server's `Config`.
-        run: names the directory, on this machine, in which the replicas count together.
-    """
-
-    def __init__(self, options: dict, run: str):
-        config = Config(**options)
-        # Each replica has a part of the machine, and cannot change the models of all others.
-        self._config = dataclasses.replace(config, fronts=max(config.replicas, config.max_replicas))
-        _count_together(run)
-        from dlcv_tf.serve import app, server
-
-        self._models = Repository(self._config)
-        self._models.load()
-        self._models.watch()
-        self._observing = server._observer(self._models, self._config)
-        observe, numbers = self._observing.__enter__()
-        self._app = app.App(self._models, self._config, observe, numbers)
-        self._runner = grpc_methods.Runner(self._models, self._config, observe)
-        self._health = grpc_health.Health(self._models).handlers(None)
-        self._threads = futures.ThreadPoolExecutor(self._config.request_threads, "grpc")
-
-    def __serve_build_asgi_app__(self):
-        app = self._app
-
-        async def mounted(scope, receive, send) -> None:
-            async def forward(message) -> None:
-                headers = message.get("headers", ())
-                # Ray's proxy sends that one itself, with the same value.
-                kept = [pair for pair in headers if pair[0] != b"x-request-id"]
-                await send(message | ({"headers": kept} if headers else {}))
-
-            if scope["type"] != "lifespan":
-                await app(scope, receive, forward)
-                return
-            while (await receive())["type"] == "lifespan.startup":
-                await send({"type": "lifespan.startup.complete"})
-            await send({"type": "lifespan.shutdown.complete"})
-
-        return mounted
-
-    async def served(self) -> list[dict]:
-        """Returns name, version and executor of each model, for the ready line."""
-        return [
-            {"name": model.name, "version": model.version, "executor": model.executor.name}
-            for model in self._models.loaded()
-        ]
-
-    async def answer_rpc(self, path: str, data: bytes, given) -> "_Message":
-        """Answers a unary RPC in a thread.
-
-        Args:
-            path: of the RPC.
-            data: its request.
-            given: Ray's context of the RPC.
-        """
-        return await self._in_thread(lambda: self._answer_one(path, data, _Context(given)))
-
-    async def _in_thread(self, function):
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function)
-
-    def _answer_one(self, path: str, data: bytes, context: "_Context") -> "_Message":
-        try:
-            if path == HEALTH_CHECK:
-                return _Message(self._health[path].unary_unary(data, context))
-            method = grpc_server.METHODS[path]
-            try:
-                grpc_methods.check_caller(self._config, context.invocation_metadata())
-            except ServingError as error:
-                self._runner.refuse(method, error, context)
-            handler = self._runner.handler(method)
-            if method.on_error:
-                return _Message(next(handler.stream_stream(iter([data]), context)))
-            return _Message(handler.unary_unary(data, context))
-        except _AbortedError:
-            return _Message(b"")  # the context has the code, which is what the client gets
-
-    async def answer_stream(self, path: str, requests, given):
-        """Answers each message of a stream, one after the other."""
-        context = _Context(given)
-        async for data in requests:
-            response = await self._in_thread(lambda d=data: self._answer_one(path, d, context))
-            if context.is_aborted:
-                return
-            yield response
-
-    def __del__(self):
-        if hasattr(self, "_threads"):
-            self._models.close()
-            self._observing.__exit__(None, None, None)
-
-
-class _Message:
-    """Bytes that Ray takes for a protobuf message."""
-
-    def __init__(self, data: bytes):
-        self._data = data
-
-    def SerializeToString(self) -> bytes:
-        return self._data
-
-
-class _AbortedError(Exception):
-    """Ends an RPC whose code is set already."""
-
-
-class _Context:
-    """Ray's context of an RPC as a `grpc.ServicerContext`, as far as `grpc_methods` asks it.
-
-    Ray does not tell the replica the client's deadline; it ends the RPC itself when it passes.
-    """
-
-    def __init__(self, given):
-        self._given = given
-        self.is_aborted = False
-
-    def invocation_metadata(self) -> list[tuple[str, str]]:
-        return self._given.invocation_metadata()
-
-    def time_remaining(self) -> None:
-        return None
-
-    def set_trailing_metadata(self, metadata) -> None:
-        self._given.set_trailing_metadata(list(metadata))
-
-    def abort(self, code: grpc.StatusCode, details: str):
-        self.is_aborted = True
-        self._given.set_code(code)
-        self._given.set_details(details)
-        raise _AbortedError(details)
-
-
-def _rpc(path: str):
-    """Returns the method of `Models` that Ray calls for an RPC."""
-
-    async def unary(self, request, grpc_context):
-        return await self.answer_rpc(path, request, grpc_context)
-
-    async def stream(self, requests, grpc_context):
-        async for response in self.answer_stream(path, requests, grpc_context):
-            yield response
-
-    method = grpc_server.METHODS.get(path)
-    return stream if method and method.on_error else unary
-
-
-HEALTH_CHECK = f"/{grpc_health.SERVICE}/Check"
-
-for _path in (*grpc_server.METHODS, HEALTH_CHECK):
-    setattr(Models, _path.rpartition("/")[2], _rpc(_path))
-
-
 def _prepare() -> None:
     """Sets what Ray reads when it is imported; a cluster of our own is closed to others."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Seconds after which a proxy that died is noticed, and another one started.
-    os.environ.setdefault("RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S", "1")
+    os.environ.setdefault("RAY_SERVE_PROXY_ray_replica.HEALTH_CHECK_PERIOD_S", "1")
     if "RAY_ADDRESS" not in os.environ and os.environ.get("RAY_AUTH_MODE", "token") == "token":
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
@@ -443,23 +286,6 @@ def _absolute(config: Config) -> Config:
     return dataclasses.replace(
         config, **{name: path and os.path.abspath(path) for name, path in paths.items()}
     )
-
-
-def _counts(run: str) -> pathlib.Path:
-    return pathlib.Path(tempfile.gettempdir()) / f"dlcv-metrics-{run}"
-
-
-def _count_together(run: str) -> None:
-    """Has prometheus_client, not imported yet, count in files that all replicas here read."""
-    directory = _counts(run)
-    directory.mkdir(mode=0o700, exist_ok=True)
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
-    from prometheus_client import multiprocess
-
-    for file in directory.glob("gauge_live*_*.db"):
-        process = file.stem.rpartition("_")[2]
-        if not pathlib.Path("/proc", process).exists():  # a replica that died
-            multiprocess.mark_process_dead(process)
 
 
 def _ready_line(served: list[dict], config: Config, as_json: bool) -> str:

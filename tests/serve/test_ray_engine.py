@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from dlcv_tf.errors import InputError
-from dlcv_tf.serve import grpc_server, ray_engine
+from dlcv_tf.serve import grpc_server, ray_engine, ray_replica
 from dlcv_tf.serve.config import Config
 from tests.serve.test_server import dlcv_serve, failure
 
@@ -66,10 +66,10 @@ def test_the_replica_has_every_rpc_and_the_proxy_is_told_of_it():
             for handler in handlers:
                 added.update(handler._method_handlers)
 
-    ray_engine.add_to_server(ray_engine.Models, Server())
+    ray_engine.add_to_server(ray_replica.Models, Server())
     assert set(added) == {*grpc_server.METHODS, "/grpc.health.v1.Health/Check"}
     for path, handler in added.items():
-        assert callable(getattr(ray_engine.Models, path.rpartition("/")[2]))
+        assert callable(getattr(ray_replica.Models, path.rpartition("/")[2]))
         assert handler.request_deserializer is None  # the proxy passes bytes on
 
 
