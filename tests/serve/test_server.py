@@ -60,7 +60,8 @@ def test_the_ready_line_as_json(models_dir):
         line = json.loads(ready(process))
         process.terminate()
         assert process.wait(20) == 0
-    assert line["models"] == [{"name": "grey", "version": 1, "executor": "onnx"},
+    assert line["models"] == [
+        {"name": "grey", "version": 1, "executor": "onnx"},
         {"name": "tiny", "version": 10, "executor": "onnx"},
     ]
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+", line["rest"])
