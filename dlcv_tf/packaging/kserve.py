@@ -202,8 +202,7 @@ are labelled.
   port.
 """
     checked = """
-No cluster was at hand. The services are compared, field by field, with the classes of KServe's
-own Python package, their containers with Kubernetes's schema, where those packages are
-installed. Nothing of it was run, and neither was Triton's or TensorFlow's runtime.
+No cluster was at hand. The files are read back as YAML, no more: they were not compared with
+KServe's own schema. Nothing of it was run, and neither was Triton's or TensorFlow's runtime.
 """
     return readme.text("KServe", models, "kserve", body, checked)

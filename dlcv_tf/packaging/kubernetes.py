@@ -240,7 +240,7 @@ cluster pulls from, and name it: `dlcv package kubernetes ... --image HOST/TEAM/
     checked = """
 No cluster was at hand. Every manifest is checked, field by field, against Kubernetes's own
 schema (`kubernetes-validate`, strict) where that package is installed; the arguments are parsed
-by `dlcv serve` itself; that a server started by them answers the probes and ends within its
-time is tested on the machine. Kustomize, autoscaling and the GPU variant were not run.
+by `dlcv serve` itself, whose probes and drain are tested without a cluster. Kustomize,
+autoscaling and the GPU variant were not run.
 """
     return readme.text("Kubernetes", models, "kubernetes", body, checked)
