@@ -29,9 +29,6 @@ PROTOCOLS: dict[str, Callable[[Request, Repository, Call], Answer]] = {
     openapi.PATH: openapi.answer,
 }
 
-# Whole path (in this letter case) to what answers it, in a thread, to anyone: with no token.
-EXACT: dict[str, Callable[[Request, Repository, Call], Answer]] = {}
-
 
 class App:
     """Serves a repository's models over HTTP.
@@ -91,8 +88,7 @@ class App:
             request_id=request_id(request.headers.get("x-request-id", "")),
         )
         try:
-            if request.path not in EXACT:
-                access.check_token(self._config, request.headers.get("authorization", ""))
+            access.check_token(self._config, request.headers.get("authorization", ""))
             try:
                 async with asyncio.timeout(self._config.timeout):
                     body = await _read_body(request.headers, receive, self._config.max_body)
@@ -149,7 +145,7 @@ class App:
                 call.api = call.method = "metrics"
                 return Answer(self._metrics(), content_type=metrics.CONTENT_TYPE)
             body = http_encoding.inflate(request.headers, request.body, self._config.max_body)
-            answer = EXACT.get(request.path) or _protocol(request.path)
+            answer = _protocol(request.path)
             if answer is not None:
                 answered = answer(dataclasses.replace(request, body=body), self._models, call)
                 return http_encoding.deflate(request.headers, answered)
