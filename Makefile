@@ -5,7 +5,7 @@ PYTHON ?=
 UV ?= uv
 export PYTHON
 
-.PHONY: quickstart test lint bench lock clean venv
+.PHONY: quickstart test lint serving bench lock clean venv
 
 quickstart: venv
 	.venv/bin/dlcv quickstart
@@ -16,6 +16,9 @@ test: lint
 lint: venv
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
+
+serving: venv
+	.venv/bin/python tools/build_serving.py
 
 bench: venv
 	.venv/bin/python tools/bench.py

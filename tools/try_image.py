@@ -5,6 +5,7 @@
 It makes a virtual environment in a temporary directory, installs the hashed requirements, copies
 what the Dockerfile copies, starts its command (by another user where this one is root), asks the
 probe and sends a picture. Needs the registry that pip is set up for; takes about a minute.
+`PYTHON=/usr/bin/python3` chooses an interpreter, which has to be one that other users may run.
 """
 
 import http.client
@@ -39,7 +40,8 @@ def build(package: pathlib.Path, context: pathlib.Path, image: pathlib.Path) -> 
             shutil.copytree(context / source, path, ignore=hidden, dirs_exist_ok=True)
         else:
             shutil.copyfile(context / source, path)
-    subprocess.run([sys.executable, "-m", "venv", image / "opt/venv"], check=True)
+    python = os.environ.get("PYTHON", sys.executable)
+    subprocess.run([python, "-m", "venv", image / "opt/venv"], check=True)
     options = "--no-cache-dir --disable-pip-version-check --require-hashes --only-binary :all:"
     pip = [image / "opt/venv/bin/pip", "install", "--quiet", *options.split()]
     subprocess.run([*pip, "-r", image / "requirements.txt"], check=True)
@@ -100,6 +102,11 @@ def main(package: pathlib.Path) -> None:
         if there.returncode == 0:
             raise SystemExit("TensorFlow is in the image")
         who = {"user": USER, "group": USER, "extra_groups": []} if os.getuid() == 0 else {}
+        try:
+            subprocess.run([command[0], "-c", ""], env=environment(image), check=True, **who)
+        except (PermissionError, subprocess.CalledProcessError):
+            print(f"user {USER} may not run this Python (PYTHON=/usr/bin/python3?): not tried")
+            who = {}
         with subprocess.Popen(command, env=environment(image), cwd=image, **who) as server:
             try:
                 call(server, image)

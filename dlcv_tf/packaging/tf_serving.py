@@ -176,8 +176,8 @@ limits, so put a proxy before it before others may call. Prometheus reads `{METR
     checked = """
 TensorFlow Serving's binary was not run: it is not on the machine where this was made, and
 neither is Docker. `models.config` and `batching.config` are written from TF Serving's own
-protos and read back; `dlcv serve` starts with the same two files and answers. The warm-up
-requests are run through the SavedModel by TensorFlow. `monitoring.config` and the Compose files
-were only parsed.
+protos and read back; `dlcv serve` started with the same two files (other base paths) and answered.
+TensorFlow ran the warm-up requests, those that `dlcv package` makes too, through the SavedModels.
+`monitoring.config` and the Compose files were only parsed.
 """
     return readme.text("TensorFlow Serving", models, "tf-serving", body, checked)
