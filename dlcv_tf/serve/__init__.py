@@ -28,6 +28,7 @@ A protocol over HTTP is an entry of `app.PROTOCOLS`; the second one is KServe v2
 
     kserve_rest.py           from request to answer; `kserve_requests.py`, `kserve_answers.py`
     http_pictures.py         bodies that are a picture, both ways, of both protocols
+    page.py                  the web page at `/`: files of `page/`, and what there is to try
     openapi.py               says at `/openapi.json` what there is; `openapi_schemas.py`: of tensors
     http_encoding.py         compressed bodies, and headers that let pages of other origins call
 
@@ -83,6 +84,7 @@ _MODULES = (
     "models_config",
     "openapi",
     "openapi_schemas",
+    "page",
     "ray_engine",
     "ray_replica",
     "repository",

@@ -13,7 +13,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from dlcv_tf.errors import InputError
-from dlcv_tf.serve import access, http_encoding, kserve_rest, metrics, openapi, tensorflow_rest
+from dlcv_tf.serve import (
+    access,
+    http_encoding,
+    kserve_rest,
+    metrics,
+    openapi,
+    page,
+    tensorflow_rest,
+)
 from dlcv_tf.serve.call import Call, request_id
 from dlcv_tf.serve.config import Config
 from dlcv_tf.serve.errors import Code, ServingError, TooLargeError, TooSlowError, invalid
@@ -27,6 +35,7 @@ PROTOCOLS: dict[str, Callable[[Request, Repository, Call], Answer]] = {
     "/v1/": tensorflow_rest.answer,
     "/v2": kserve_rest.answer,
     openapi.PATH: openapi.answer,
+    page.MODELS_PATH: page.models,
 }
 
 
@@ -73,7 +82,7 @@ class App:
         headers = {
             key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]
         }
-        answer = self._health(method, path)
+        answer = self._health(method, path) or page.static(method, path, headers)
         if answer is None and method == "OPTIONS" and self._config.cors:
             answer = http_encoding.preflight(headers)
         if answer is None:
