@@ -3,9 +3,6 @@
 import argparse
 import logging
 import math
-import pathlib
-
-from dlcv_tf.errors import InputError
 
 # Options that are those of `serve.config.Config`, by name.
 AS_THEY_ARE = (
@@ -257,12 +254,13 @@ def _add_limits(group) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serves until Ctrl-C or SIGTERM."""
-    from dlcv_tf.serve import config
+    from dlcv_tf.serve import access, config
 
+    file = arguments.token_file
     options = config.Config(
         **{name: getattr(arguments, name) for name in AS_THEY_ARE},
         grpc_port=_grpc_port(arguments),
-        token=_token(arguments.token_file),
+        token=file and access.read_token(file, "--token-file"),
         max_body=int(arguments.max_megabytes * config.MEGABYTE),
         max_pixels=int(arguments.max_megapixels * 1e6),
     )
@@ -287,16 +285,6 @@ def _grpc_port(arguments: argparse.Namespace) -> int | None:
     if arguments.grpc_port is None:
         return 8500 if arguments.port else 0
     return arguments.grpc_port
-
-
-def _token(path: str | None) -> str | None:
-    """Reads the token, which must not stand on the command line: all users of a machine see it."""
-    if path is None:
-        return None
-    try:
-        return pathlib.Path(path).read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"got --token-file {path}, which cannot be read: {error}") from None
 
 
 def _positive(text: str) -> float:

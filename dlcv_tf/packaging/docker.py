@@ -34,7 +34,8 @@ def files(models: Sequence[Model], plan: Plan) -> dict[str, str | bytes | pathli
         "requirements-gpu.txt": requirements(gpu=True),
         "compose.yaml": yaml_text.text(_compose(plan, context)),
         "compose.gpu.yaml": yaml_text.text(
-            _compose_gpu(plan), note="docker compose -f compose.yaml -f compose.gpu.yaml up"
+            _compose_gpu(plan, context),
+            note="docker compose -f compose.yaml -f compose.gpu.yaml up",
         ),
         "README.md": _readme(models, plan, context),
     }
@@ -150,7 +151,7 @@ def _compose(plan: Plan, context: pathlib.Path) -> dict:
     server = {
         "image": plan.image,
         "build": {
-            "context": _up(plan, context),
+            "context": plan.beside(context),
             "dockerfile": _inside(plan.directory / "Dockerfile", context),
         },
         "ports": [f"127.0.0.1:{port}:{port}" for port in (HTTP_PORT, GRPC_PORT)],
@@ -164,8 +165,7 @@ def _compose(plan: Plan, context: pathlib.Path) -> dict:
     return {"services": {"dlcv": server}}
 
 
-def _compose_gpu(plan: Plan) -> dict:
-    context = plan.directory if plan.copy else SOURCE.parent
+def _compose_gpu(plan: Plan, context: pathlib.Path) -> dict:
     gpu = {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
     server = {
         "image": plan.gpu_image,
@@ -173,10 +173,6 @@ def _compose_gpu(plan: Plan) -> dict:
         "deploy": {"resources": {"reservations": {"devices": [gpu]}}},
     }
     return {"services": {"dlcv": server}}
-
-
-def _up(plan: Plan, context: pathlib.Path) -> str:
-    return plan.beside(context)
 
 
 def _readme(models: Sequence[Model], plan: Plan, context: pathlib.Path) -> str:

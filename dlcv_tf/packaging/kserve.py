@@ -5,12 +5,13 @@ from collections.abc import Sequence
 
 from dlcv_tf.packaging import kubernetes, readme, yaml_text
 from dlcv_tf.packaging.models import Model, by_name, cluster_name
-from dlcv_tf.packaging.plan import Plan
+from dlcv_tf.packaging.plan import Plan, server_arguments
 
 API = "serving.kserve.io/v1beta1"
 RUNTIME = "dlcv-serve"
 MOUNT = "/mnt/models"  # where KServe puts what the storage URI names
 PORT = 8080  # the one KServe's proxies expect
+GRPC_PORT = 9000
 
 
 def files(models: Sequence[Model], plan: Plan) -> dict[str, str | bytes | pathlib.Path]:
@@ -114,16 +115,7 @@ def _runtime(plan: Plan) -> dict:
     """Returns the ServingRuntime of the project's own image."""
     container = kubernetes.container(plan.image) | {
         "name": "kserve-container",
-        "args": [
-            "--models",
-            MOUNT,
-            "--host",
-            "0.0.0.0",
-            "--port",
-            str(PORT),
-            "--grpc-port",
-            "9000",
-        ],
+        "args": server_arguments(models=MOUNT, port=PORT, grpc_port=GRPC_PORT),
         "ports": [{"name": "http1", "containerPort": PORT, "protocol": "TCP"}],
         **_probes("/v2/health/ready", "/v2/health/live"),
     }
@@ -198,8 +190,8 @@ are labelled.
 - Pods: 1 to 8, by requests under way. Autoscaling by concurrency is Knative's; in raw
   deployment mode set `scaleMetric: cpu`.
 - Probes: `/v2/health/...` of Triton and `dlcv serve`; TF Serving has none, so the model's status.
-- `dlcv.yaml` listens on port {PORT} for HTTP; gRPC is on 9000 in the pod, for whoever adds that
-  port.
+- `dlcv.yaml` listens on port {PORT} for HTTP; gRPC is on {GRPC_PORT} in the pod, for whoever adds
+  that port.
 """
     checked = """
 No cluster was at hand. All fields of the services and of the runtime are ones that the classes of

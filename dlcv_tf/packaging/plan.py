@@ -67,7 +67,16 @@ class Plan:
         return f"{tree}/{model.place}" if self.copy else self.beside(model.directory)
 
 
-def server_arguments(*more: str) -> list[str]:
-    """Returns what follows `dlcv serve` in a container, where all addresses are to be heard."""
-    arguments = ["--models", "/models", "--host", "0.0.0.0", "--port", str(HTTP_PORT)]
-    return [*arguments, "--grpc-port", str(GRPC_PORT), "--drain", str(DRAIN), *more]
+def server_arguments(
+    *more: str, models: str = "/models", port: int = HTTP_PORT, grpc_port: int = GRPC_PORT
+) -> list[str]:
+    """Returns what follows `dlcv serve` in a container, where all addresses are to be heard.
+
+    Args:
+        *more: further arguments.
+        models: directory of the models, in the container.
+        port: for HTTP.
+        grpc_port: for gRPC.
+    """
+    arguments = ["--models", models, "--host", "0.0.0.0", "--port", str(port)]
+    return [*arguments, "--grpc-port", str(grpc_port), "--drain", str(DRAIN), *more]

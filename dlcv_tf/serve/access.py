@@ -1,8 +1,10 @@
-"""Who may call: the bearer token."""
+"""Who may call: the bearer token, and what is to be said where there is none."""
 
 import hmac
 import ipaddress
+import pathlib
 
+from dlcv_tf.errors import InputError
 from dlcv_tf.serve.config import Config
 from dlcv_tf.serve.errors import Code, ServingError
 
@@ -25,6 +27,22 @@ def check_token(config: Config, authorization: str) -> None:
         raise ServingError(
             Code.UNAUTHENTICATED, f"got {got}, expected the header Authorization: Bearer TOKEN"
         )
+
+
+def read_token(path: str, option: str) -> str:
+    """Reads the token from a file: what stands on a command line, all users of a machine see.
+
+    Args:
+        path: of the file.
+        option: how the user named it, for the error.
+
+    Raises:
+        InputError: for a file that cannot be read.
+    """
+    try:
+        return pathlib.Path(path).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"got {option} {path}, which cannot be read: {error}") from None
 
 
 def warning(config: Config) -> str | None:

@@ -132,8 +132,8 @@ def _files() -> dict[str, Answer]:
     """Reads all files of the page, once: path to answer."""
     found = {}
     root = importlib.resources.files("dlcv_tf.serve") / "page"
-    for folder in ("", "samples/"):
-        for file in (root / folder).iterdir() if folder else root.iterdir():
+    for folder, place in (("", root), ("samples/", root / "samples")):
+        for file in place.iterdir():
             kind = TYPES.get(pathlib.PurePosixPath(file.name).suffix)
             if kind and file.is_file():
                 body = file.read_bytes()

@@ -11,10 +11,8 @@ This module imports Ray only where it is used: it is an extra.
 """
 
 import dataclasses
-import json
 import logging
 import os
-import pathlib
 import secrets
 import shutil
 import signal
@@ -23,13 +21,12 @@ import threading
 import grpc
 
 from dlcv_tf.errors import InputError
-from dlcv_tf.serve import grpc_server, ray_replica
+from dlcv_tf.serve import access, grpc_server, http_server, ray_replica
 from dlcv_tf.serve.config import Config
 from dlcv_tf.serve.repository import Repository
 
 APPLICATION = "dlcv"  # name of the application
 SERVICERS = "dlcv_tf.serve.ray_engine.add_to_server"
-KEEP_ALIVE = 75  # seconds, as in `server.py`
 # What Ray counts for a replica. Half a core each leaves room for as many new ones, which start
 # before the old ones stop, where there are as many replicas as cores.
 CORES = 0.5
@@ -48,6 +45,8 @@ def serve(config: Config, as_json: bool = False) -> None:
         InputError: without Ray, for a directory without models, a port that cannot be had.
     """
     _prepare()
+    from dlcv_tf.serve import server
+
     _check(config)
     Repository(config)  # says at once what is wrong with the directory
     config = _placed(config)
@@ -59,7 +58,12 @@ def serve(config: Config, as_json: bool = False) -> None:
     }
     try:
         deployed = deploy(config, run)
-        print(_ready_line(deployed.served.remote().result(), config, as_json), flush=True)
+        ready = {
+            "rest": server.url(config, config.host, config.port),
+            "grpc": config.grpc_port and server.address(config.host, config.grpc_port),
+            "models": deployed.served.remote().result(),
+        }
+        print(server.ready_line(ready, as_json), flush=True)
         stop.wait()
     finally:
         ray_serve.delete(APPLICATION)  # the replicas answer what they have first
@@ -92,7 +96,7 @@ def start(config: Config):
         "http_options": {
             "host": config.host,
             "port": config.port,
-            "keep_alive_timeout_s": KEEP_ALIVE,
+            "keep_alive_timeout_s": http_server.KEEP_ALIVE,
             "request_timeout_s": config.timeout,
             **(tls if config.tls_certificate else {}),
         },
@@ -152,10 +156,7 @@ def application(args: dict):
         raise InputError(f"got args {unknown}, expected some of {sorted(known)}")
     values = dict(args)
     if file := values.pop("token_file", None):
-        try:
-            values["token"] = pathlib.Path(file).read_text().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"got token_file {file}, which cannot be read: {error}") from None
+        values["token"] = access.read_token(file, "token_file")
     return bound(_absolute(Config(**values)))
 
 
@@ -228,7 +229,7 @@ def _prepare() -> None:
     """Sets what Ray reads when it is imported; a cluster of our own is closed to others."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Seconds after which a proxy that died is noticed, and another one started.
-    os.environ.setdefault("RAY_SERVE_PROXY_ray_replica.HEALTH_CHECK_PERIOD_S", "1")
+    os.environ.setdefault("RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S", "1")
     if "RAY_ADDRESS" not in os.environ and os.environ.get("RAY_AUTH_MODE", "token") == "token":
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
@@ -249,7 +250,14 @@ def _ray():
 
 def _check(config: Config) -> None:
     """Refuses what Ray cannot do, and says what it does otherwise."""
+    if config.fronts > 1:
+        raise InputError(
+            f"got --fronts {config.fronts} with --engine ray, which has processes of its own: say "
+            "how many with --replicas"
+        )
     _ray()
+    if warning := access.warning(config):
+        log.warning("%s", warning)
     if config.tls_certificate and config.grpc_port is not None:
         raise InputError(
             "got a certificate with --engine ray, whose gRPC has no TLS: add --no-grpc, or have a "
@@ -275,7 +283,7 @@ def _port(host: str, port: int) -> int:
 
     if "RAY_ADDRESS" in os.environ and port:  # its proxies may listen there already
         return port
-    with server._bind(host or "0.0.0.0", port) as listener:  # noqa: S104 as Ray will
+    with server.bind(host or "0.0.0.0", port) as listener:  # noqa: S104 as Ray will
         return listener.getsockname()[1]
 
 
@@ -286,15 +294,3 @@ def _absolute(config: Config) -> Config:
     return dataclasses.replace(
         config, **{name: path and os.path.abspath(path) for name, path in paths.items()}
     )
-
-
-def _ready_line(served: list[dict], config: Config, as_json: bool) -> str:
-    scheme = "https" if config.tls_certificate else "http"
-    host = f"[{config.host}]" if ":" in config.host else config.host
-    url = f"{scheme}://{host}:{config.port}"
-    address = None if config.grpc_port is None else f"{host}:{config.grpc_port}"
-    if as_json:
-        return json.dumps({"rest": url, "grpc": address, "models": served})
-    names = ", ".join(f"{m['name']}/{m['version']} by {m['executor']}" for m in served)
-    addresses = f"{url} and, for gRPC, {address}" if address else url
-    return f"dlcv serve: ready at {addresses} ({names})"

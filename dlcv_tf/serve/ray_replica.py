@@ -35,7 +35,7 @@ class Models:
         self._models = Repository(self._config)
         self._models.load()
         self._models.watch()
-        self._observing = server._observer(self._models, self._config)
+        self._observing = server.observer(self._models, self._config)
         observe, numbers = self._observing.__enter__()
         self._app = app.App(self._models, self._config, observe, numbers)
         self._runner = grpc_methods.Runner(self._models, self._config, observe)
@@ -62,11 +62,10 @@ class Models:
         return mounted
 
     async def served(self) -> list[dict]:
-        """Returns name, version and executor of each model, for the ready line."""
-        return [
-            {"name": model.name, "version": model.version, "executor": model.executor.name}
-            for model in self._models.loaded()
-        ]
+        """Returns what `server.served` returns, of this replica."""
+        from dlcv_tf.serve import server
+
+        return server.served(self._models)
 
     async def answer_rpc(self, path: str, data: bytes, given) -> "_Message":
         """Answers a unary RPC in a thread.

@@ -43,9 +43,9 @@ def serve(config: Config, as_json: bool = False) -> None:
         return
 
     def say(ready: dict) -> None:
-        print(_said(ready, as_json), flush=True)
+        print(ready_line(ready, as_json), flush=True)
 
-    fronts.serve(config, _bind, say)
+    fronts.serve(config, bind, say)
 
 
 def serve_one(config: Config, as_json: bool = False) -> None:
@@ -53,10 +53,10 @@ def serve_one(config: Config, as_json: bool = False) -> None:
     models = Repository(config)
     if config.fronts > 1:  # others answer meanwhile; this one would refuse what the kernel gives it
         models.load()
-    with _listen(config) as listener, _observer(models, config) as observer:
-        app = App(models, config, *observer)
+    with _listen(config) as listener, observer(models, config) as observed:
+        app = App(models, config, *observed)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            is_cut = runner.run(_serve(app, models, listener, config, observer[0], as_json))
+            is_cut = runner.run(_serve(app, models, listener, config, observed[0], as_json))
     if is_cut:  # a thread runs on, though nobody waits for its answer any more
         log.warning("requests were cut that took longer than --drain %g s", config.drain)
         os._exit(1)
@@ -79,12 +79,12 @@ def running(models: str | os.PathLike, **options) -> Iterator[str]:
     config = Config(models=os.fspath(models), **{"port": 0} | options)
     repository = Repository(config)
     repository.load()
-    with _listen(config) as listener, _observer(repository, config) as observer:
-        server = Server(App(repository, config, *observer), config)
+    with _listen(config) as listener, observer(repository, config) as observed:
+        server = Server(App(repository, config, *observed), config)
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         try:
-            yield _url(listener, config)
+            yield url(config, *listener.getsockname()[:2])
         finally:
             server.stop()
             thread.join()
@@ -92,8 +92,13 @@ def running(models: str | os.PathLike, **options) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _observer(models: Repository, config: Config) -> Iterator[tuple[Callable, Callable]]:
-    """Yields what takes each call at its end, and what returns the numbers for Prometheus."""
+def observer(models: Repository, config: Config) -> Iterator[tuple[Callable, Callable]]:
+    """Yields what takes each call at its end, and what returns the numbers for Prometheus.
+
+    Args:
+        models: those whose states and queues are counted.
+        config: the server's options: whether there is a request log.
+    """
     counted = metrics.Metrics(models)
     if config.request_log is None:
         yield counted.observe, counted.text
@@ -143,9 +148,12 @@ async def _serve(
         if not stopped.is_set():
             loading.result()
             models.watch()
-            grpc_address = grpc and _address(config.host, grpc.port)
-            ready = _ready(models, _url(listener, config), grpc_address)
-            print(_said(ready, as_json), flush=True)
+            ready = {
+                "rest": url(config, *listener.getsockname()[:2]),
+                "grpc": grpc and address(config.host, grpc.port),
+                "models": served(models),
+            }
+            print(ready_line(ready, as_json), flush=True)
             await waiting
     finally:
         http.stop()
@@ -162,7 +170,7 @@ async def _serve(
 
 
 def _listen(config: Config) -> socket.socket:
-    return _bind(config.host, config.port, is_shared=config.fronts > 1)
+    return bind(config.host, config.port, is_shared=config.fronts > 1)
 
 
 def _raise_limit_of_files() -> None:
@@ -171,8 +179,17 @@ def _raise_limit_of_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _bind(host: str, port: int, is_shared: bool = False) -> socket.socket:
-    """Returns a listening socket, or says why there is none."""
+def bind(host: str, port: int, is_shared: bool = False) -> socket.socket:
+    """Returns a listening socket, or says why there is none.
+
+    Args:
+        host: address to listen on.
+        port: 0 for a free one.
+        is_shared: whether other processes may listen there too (SO_REUSEPORT).
+
+    Raises:
+        InputError: for an address that is not of this machine, and a port that cannot be had.
+    """
     if not 0 <= port <= 65535:
         raise InputError(f"got --port {port}, expected 0 to 65535")
     try:
@@ -191,25 +208,32 @@ def _bind(host: str, port: int, is_shared: bool = False) -> socket.socket:
         raise InputError(f"cannot listen on {host} port {port}: {error.strerror}") from None
 
 
-def _url(listener: socket.socket, config: Config) -> str:
+def url(config: Config, host: str, port: int) -> str:
+    """Returns the base URL of a server that listens there."""
     scheme = "https" if config.tls_certificate else "http"
-    return f"{scheme}://{_address(*listener.getsockname()[:2])}"
+    return f"{scheme}://{address(host, port)}"
 
 
-def _address(host: str, port: int) -> str:
+def address(host: str, port: int) -> str:
+    """Returns `HOST:PORT`, as URLs and gRPC have it."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _ready(models: Repository, url: str, grpc: str | None) -> dict:
-    names = [
+def served(models: Repository) -> list[dict]:
+    """Returns name, version and executor of each version that serves, for the ready line."""
+    return [
         {"name": model.name, "version": model.version, "executor": model.executor.name}
         for model in models.loaded()
     ]
-    return {"rest": url, "grpc": grpc, "models": names}
 
 
-def _said(ready: dict, as_json: bool) -> str:
-    """Returns the ready line."""
+def ready_line(ready: dict, as_json: bool) -> str:
+    """Returns the ready line.
+
+    Args:
+        ready: `rest` and `grpc`, the addresses (None without gRPC), and `models`, as `served`.
+        as_json: whether programs are to read it.
+    """
     if as_json:
         return json.dumps(ready)
     names = ", ".join("{name}/{version} by {executor}".format(**each) for each in ready["models"])

@@ -37,6 +37,22 @@ def test_the_options_of_the_deployment_follow_from_the_servers():
     assert "num_replicas" not in scaled
 
 
+def test_fronts_are_the_embedded_servers(models_dir):
+    message = failure("--engine", "ray", "--fronts", "2", "--models", str(models_dir))
+    assert "say how many with --replicas" in message
+
+
+@pytest.mark.skipif(not HAS_RAY, reason="Ray, an extra, is not installed")
+def test_ray_looks_at_its_proxies_every_second():
+    code = (
+        "from dlcv_tf.serve import ray_engine; ray_engine._prepare(); "
+        "from ray.serve._private import constants; print(constants.PROXY_HEALTH_CHECK_PERIOD_S)"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert float(done.stdout.split()[-1]) == 1.0
+
+
 def test_print_config_shows_the_engine():
     arguments = ("--print-config", "--engine", "ray", "--replicas", "2", "--max-replicas", "4")
     with dlcv_serve(*arguments) as process:
