@@ -280,7 +280,7 @@ def test_post_errors(client, path, body, status, message):
         ("DELETE", "/v1/models/tiny", 400, "Malformed request: DELETE /v1/models/tiny"),
         ("GET", "/v1/models/..%2F..%2Fetc", 404, "Could not find any versions of model ../../etc"),
         ("GET", "/v2/nothing", 404, "Not found: GET /v2/nothing"),
-        ("GET", "/", 404, "Not found: GET /"),
+        ("GET", "/nothing", 404, "Not found: GET /nothing"),
         ("GET", "/v1", 404, "Not found: GET /v1"),
     ],
 )
