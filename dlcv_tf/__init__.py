@@ -1,6 +1,11 @@
 """Deep learning for computer vision: train it, understand it, attack it, export it, serve it."""
 
 import importlib
+import os
+
+# ONNX Runtime, as its makers build it, sends them what it runs, and writes an id of the machine
+# into the home directory, unless this is set before it starts: whoever wants that sets it to 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
 

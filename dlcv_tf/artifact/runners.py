@@ -6,8 +6,10 @@ threads at once. `load` gives one for an artifact; the classes also run foreign 
 
 import collections
 import contextlib
+import functools
 import os
 import pathlib
+import sys
 import threading
 from collections.abc import Callable, Iterator
 
@@ -134,9 +136,10 @@ class LiteRTRunner:
         lanes: int = 1,
     ):
         _check_file(path)
-        self._path, self._threads = path, threads
-        first = self._interpreter()
-        self._lanes = _Lanes(lanes, self._interpreter, first)
+        # Of no method of its own: a cycle would keep the weights until the garbage is collected.
+        make = functools.partial(_interpreter, os.fspath(path), threads)
+        first = make()
+        self._lanes = _Lanes(lanes, make, first)
         self._image_size = image_size and tuple(image_size)
         inputs = first.get_input_details()
         self.input_name = _only_input(path, list(inputs))
@@ -152,19 +155,6 @@ class LiteRTRunner:
         _check_input(images, self)
         with self._lanes.one() as run:
             return run(**{self.input_name: images})
-
-    def _interpreter(self):
-        """Returns what runs one call at a time, by names."""
-        from ai_edge_litert import interpreter
-
-        path = os.fspath(self._path)
-        try:
-            made = interpreter.Interpreter(path, num_threads=self._threads)
-            made.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            raise ArtifactError(f"{path} is no model LiteRT can load: {error}") from error
-        keys = list(made.get_signature_list())
-        return made.get_signature_runner(keys[0]) if keys else _WithoutSignature(made)
 
 
 class OpenVinoRunner:
@@ -189,6 +179,8 @@ class OpenVinoRunner:
         image_size: tuple[int, int] | None = None,
         lanes: int = 1,
     ):
+        # Where this package is missing, OpenVINO does not tell its makers each time it is imported.
+        sys.modules.setdefault("openvino_telemetry", None)
         try:
             import openvino
         except ImportError:
@@ -284,6 +276,19 @@ class _Lanes:
                 yield lane
             finally:
                 self._idle.append(lane)
+
+
+def _interpreter(path: str, threads: int | None):
+    """Returns what runs one call of a `.tflite` file at a time, by names."""
+    from ai_edge_litert import interpreter
+
+    try:
+        made = interpreter.Interpreter(path, num_threads=threads)
+        made.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        raise ArtifactError(f"{path} is no model LiteRT can load: {error}") from error
+    keys = list(made.get_signature_list())
+    return made.get_signature_runner(keys[0]) if keys else _WithoutSignature(made)
 
 
 class _WithoutSignature:

@@ -1,7 +1,13 @@
 """The runners on real files: ONNX Runtime and LiteRT, right answers and refused inputs."""
 
 import concurrent.futures
+import gc
 import json
+import os
+import pathlib
+import subprocess
+import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -137,3 +143,35 @@ def test_runners_answer_many_threads_at_once(artifact, tflite):
     for images, first, second in zip(batches, from_onnx, from_litert, strict=True):
         np.testing.assert_allclose(first["probabilities"], tiny.probabilities(images), atol=1e-5)
         np.testing.assert_allclose(second["means"], images.mean(axis=(1, 2)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("format", ["onnx", "openvino"])
+def test_runtimes_report_to_nobody(artifact, tmp_path, format):
+    """Their makers' builds keep an id of the machine at home, and send it with what they run."""
+    if format == "openvino":
+        pytest.importorskip("openvino")
+    code = "import sys; from dlcv_tf.artifact import runners; runners.load(*sys.argv[1:])"
+    # Nothing of the variables by which they know a test machine, where they are silent anyway.
+    bare = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    root = pathlib.Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-c", code, artifact, format], env=bare, cwd=root, check=True)
+    assert [*tmp_path.rglob("*")] == []
+
+
+@pytest.mark.parametrize("format", ["onnx", "tflite", "openvino"])
+def test_a_runner_that_is_let_go_takes_its_network_with_it(artifact, tflite, format):
+    """At once, and not when the garbage is collected: versions follow each other in a server."""
+    if format == "openvino":
+        pytest.importorskip("openvino")
+    gc.disable()
+    try:
+        if format == "tflite":
+            runner = runners.LiteRTRunner(tflite)
+        else:
+            runner = runners.load(artifact, format)
+        runner(np.zeros((1, 8, 8, 3), runner.input_dtype))
+        gone = weakref.ref(runner)
+        del runner
+        assert gone() is None
+    finally:
+        gc.enable()
