@@ -53,6 +53,10 @@ Beside that, `repository.py` changes what is served while the server runs, and n
     version_policy.py   which of them are wanted, and what labels stand for
     servable.py         one model as it stands, and as it stands after a look at the disk
     version.py          one version: loaded, held by requests, unloaded after the last of them
+
+On the other end of the line is `client.py`: Python's client, waiting or asynchronous. What both say
+is in `client_messages.py`, which `client_bodies.py` writes and reads; `client_pictures.py` reads
+pictures for it, and answers.
 """
 
 import importlib
@@ -62,6 +66,10 @@ _MODULES = (
     "app",
     "batching",
     "call",
+    "client",
+    "client_bodies",
+    "client_messages",
+    "client_pictures",
     "config",
     "errors",
     "executors",

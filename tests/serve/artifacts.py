@@ -1,5 +1,6 @@
-"""Tiny artifacts of other tasks than `tiny` has: a picture for a picture, numbers for numbers."""
+"""Tiny artifacts of other tasks than `tiny` has: a picture for a picture, whatever is wanted."""
 
+import dataclasses
 import pathlib
 
 import numpy as np
@@ -7,6 +8,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from dlcv_tf.artifact.manifest import Manifest
+from tests.artifact import tiny
 
 IMAGES = {"dtype": "uint8", "shape": [None, None, None, 3]}
 FILES = {"dtype": "string", "shape": [None]}
@@ -48,6 +50,61 @@ def floats(models: pathlib.Path, name: str, dtype: str) -> pathlib.Path:
     formats = {"onnx": {"path": "model.onnx", "runtime": "onnxruntime"}}
     _manifest(name, signatures, formats).write(directory)
     return directory
+
+
+def constant(
+    models: pathlib.Path,
+    name: str,
+    task: str,
+    outputs: dict,
+    labels: list[str],
+    version: int = 1,
+) -> None:
+    """Writes an artifact that answers the same, whatever the picture.
+
+    Args:
+        models: directory of models.
+        name: of the model.
+        task: by which answers are read.
+        outputs: name to array without the batch axis; of a file, `class_map` is answered as a PNG.
+        labels: names of the classes or joints.
+        version: of the model.
+    """
+    nodes = [
+        helper.make_node("Shape", ["images"], ["shape"]),
+        helper.make_node("Gather", ["shape", "first"], ["batch"]),
+    ]
+    stored = [numpy_helper.from_array(np.array([0]), "first")]
+    infos, specs = [], {}
+    for key, value in outputs.items():
+        value = np.asarray(value)
+        rest = np.array(value.shape, np.int64)
+        stored += [numpy_helper.from_array(value, f"{key}_value")]
+        stored += [numpy_helper.from_array(rest, f"{key}_rest")]
+        nodes += [
+            helper.make_node("Concat", ["batch", f"{key}_rest"], [f"{key}_shape"], axis=0),
+            helper.make_node("Expand", [f"{key}_value", f"{key}_shape"], [key]),
+        ]
+        kind = helper.np_dtype_to_tensor_dtype(value.dtype)
+        infos.append(helper.make_tensor_value_info(key, kind, ["batch", *value.shape]))
+        specs[key] = {"dtype": value.dtype.name, "shape": [None, *value.shape]}
+    images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", "h", "w", 3])
+    graph = helper.make_graph(nodes, name, [images], infos, stored)
+    directory = pathlib.Path(models) / name / str(version)
+    directory.mkdir(parents=True)
+    opset = [helper.make_opsetid("", 18)]
+    made = helper.make_model(graph, opset_imports=opset, ir_version=9)
+    onnx.save(made, directory / "model.onnx")
+    base = tiny.manifest(name, version)
+    signatures = {key: each | {"outputs": dict(specs)} for key, each in base.signatures.items()}
+    of_files = signatures["image_bytes"]["outputs"]
+    if "class_map" in of_files:
+        of_files["class_map_bytes"] = FILES
+        del of_files["class_map"]
+    if "classes" in of_files:
+        of_files["labels"] = of_files["classes"] | {"dtype": "string"}
+    changed = dataclasses.replace(base, task=task, labels=labels, signatures=signatures)
+    changed.write(directory)
 
 
 def _one_node(directory: pathlib.Path, kind: str, onnx_type: int, inputs: list[str]) -> None:

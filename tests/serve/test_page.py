@@ -1,7 +1,6 @@
 """The web page, in a real browser: every kind of answer, token, errors, a phone; and its files."""
 
 import base64
-import dataclasses
 import importlib.resources
 import io
 import pathlib
@@ -12,9 +11,7 @@ import urllib.parse
 
 import httpx
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from dlcv_tf.serve import page as served
@@ -28,39 +25,6 @@ JOINTS = np.float32([[0.5, 0.1, 0.9], [0.5, 0.6, 0.8], [0.2, 0.9, 0.1]])
 MASK = np.float32([[0, 0, 0, 0], [0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0]])
 
 
-def constant(models: pathlib.Path, name: str, task: str, outputs: dict, labels: list[str]) -> None:
-    """Writes an artifact that answers the same, whatever the picture."""
-    nodes = [
-        helper.make_node("Shape", ["images"], ["shape"]),
-        helper.make_node("Gather", ["shape", "first"], ["batch"]),
-    ]
-    stored = [numpy_helper.from_array(np.array([0]), "first")]
-    infos, specs = [], {}
-    for key, value in outputs.items():
-        value = np.asarray(value)
-        rest = np.array(value.shape, np.int64)
-        stored += [numpy_helper.from_array(value, f"{key}_value")]
-        stored += [numpy_helper.from_array(rest, f"{key}_rest")]
-        nodes += [
-            helper.make_node("Concat", ["batch", f"{key}_rest"], [f"{key}_shape"], axis=0),
-            helper.make_node("Expand", [f"{key}_value", f"{key}_shape"], [key]),
-        ]
-        kind = TensorProto.INT32 if value.dtype == np.int32 else TensorProto.FLOAT
-        infos.append(helper.make_tensor_value_info(key, kind, ["batch", *value.shape]))
-        specs[key] = {"dtype": value.dtype.name, "shape": [None, *value.shape]}
-    images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", "h", "w", 3])
-    graph = helper.make_graph(nodes, name, [images], infos, stored)
-    directory = models / name / "1"
-    directory.mkdir(parents=True)
-    opset = [helper.make_opsetid("", 18)]
-    made = helper.make_model(graph, opset_imports=opset, ir_version=9)
-    onnx.save(made, directory / "model.onnx")
-    base = tiny.manifest(name)
-    signatures = {key: each | {"outputs": specs} for key, each in base.signatures.items()}
-    changed = dataclasses.replace(base, task=task, labels=labels, signatures=signatures)
-    changed.write(directory)
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """A server with the shipped models, and a small one for each kind of answer they lack."""
@@ -71,7 +35,7 @@ def site(tmp_path_factory):
     damaged = tiny.artifact(models, "tiny", 2) / "model.onnx"
     damaged.write_bytes(b"\0" + damaged.read_bytes()[1:])
     artifacts.negative(models)
-    constant(
+    artifacts.constant(
         models,
         "pose",
         "PoseEstimator",
@@ -81,10 +45,10 @@ def site(tmp_path_factory):
     boxes = np.float32([[4, 4, 36, 36], [0, 0, 0, 0]])
     found = {"boxes": boxes, "scores": np.float32([0.9, 0]), "classes": np.int32([1, 0])}
     found |= {"num_detections": np.int32(1), "masks": np.stack([MASK, MASK])}
-    constant(models, "things", "InstanceSegmenter", found, ["one", "other"])
+    artifacts.constant(models, "things", "InstanceSegmenter", found, ["one", "other"])
     found = {"classes": np.int32([1, 0]), "scores": np.float32([0.8, 0.2]), "box": boxes[0]}
-    constant(models, "place", "Localizer", found, ["one", "other"])
-    constant(models, "odd", "Captioner", {"lengths": np.float32([1, 2])}, ["one"])
+    artifacts.constant(models, "place", "Localizer", found, ["one", "other"])
+    artifacts.constant(models, "odd", "Captioner", {"lengths": np.float32([1, 2])}, ["one"])
     with server.running(models) as base:
         yield base
 
