@@ -136,9 +136,16 @@ def _file(picture) -> bytes:
 
 
 def _sendable(name: str, values) -> np.ndarray:
-    array = np.asarray(values)
-    if array.dtype.kind in "SU":
-        array = array.astype(object)
-    if array.dtype.kind != "O" and array.dtype.name not in kserve_tensors.DATATYPES:
-        raise InputError(f"got input {name} of type {array.dtype}, which no protocol has")
+    """Returns an input as an array that protocols have; strings and bytes as objects."""
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind in "SU":  # which would lose the zeros at the end of a file
+            array = np.array(values, dtype=object)
+    except ValueError as error:
+        raise InputError(f"got input {name} that makes no array: {error}") from None
+    is_text = array.dtype.kind == "O" and all(isinstance(v, bytes | str) for v in array.flat)
+    if not is_text and array.dtype.name not in kserve_tensors.DATATYPES:
+        raise InputError(
+            f"got input {name} of type {array.dtype}, expected numbers, or strings or bytes alone"
+        )
     return array

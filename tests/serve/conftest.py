@@ -1,10 +1,15 @@
 """A real server on a loopback port, with tiny real artifacts: fast, and free of TensorFlow."""
 
+import pathlib
+import shutil
+
 import httpx
 import pytest
 
 from dlcv_tf.serve import server
 from tests.artifact import tiny
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +36,15 @@ def client(url):
     """An HTTP client of the running server."""
     with httpx.Client(base_url=url, timeout=30) as http:
         yield http
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium; of a module, since its event loop lets no other one run meanwhile."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    if not pathlib.Path(CHROMIUM).exists():
+        pytest.skip("chromium is not installed")
+    with playwright.sync_playwright() as started:
+        launched = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield launched
+        launched.close()

@@ -109,6 +109,15 @@ def test_a_list_of_pictures_of_all_kinds_and_sizes(call):
     assert found.keys() == {"scores"} and found["scores"].shape == (3, 5)
 
 
+def test_inputs_are_sent_as_they_are(call):
+    whole = call("predict", "tiny", {"image_bytes": [FILE, FILE + bytes(3)]})
+    np.testing.assert_array_equal(*whole["probabilities"])
+    assert client_pictures.inputs({"x": [b"a\0", "b"]})["x"].tolist() == [b"a\0", "b"]
+    for odd in ([[1], [2, 3]], [b"a", 1], [None], 1j):
+        with pytest.raises(InputError, match="got input x"):
+            call("predict", "tiny", {"x": odd})
+
+
 def test_a_classifier_names_its_classes(call):
     things = call("answer", "tiny", PICTURE).things
     best = int(tiny.probabilities(PICTURE[None]).argmax())

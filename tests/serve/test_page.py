@@ -5,7 +5,6 @@ import importlib.resources
 import io
 import pathlib
 import re
-import shutil
 import socket
 import urllib.parse
 
@@ -19,7 +18,6 @@ from dlcv_tf.serve import server
 from tests.artifact import tiny
 from tests.serve import artifacts
 
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 SHIPPED = pathlib.Path(__file__).parents[2] / "savedmodels"
 JOINTS = np.float32([[0.5, 0.1, 0.9], [0.5, 0.6, 0.8], [0.2, 0.9, 0.1]])
 MASK = np.float32([[0, 0, 0, 0], [0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0]])
@@ -51,17 +49,6 @@ def site(tmp_path_factory):
     artifacts.constant(models, "odd", "Captioner", {"lengths": np.float32([1, 2])}, ["one"])
     with server.running(models) as base:
         yield base
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    if not pathlib.Path(CHROMIUM).exists():
-        pytest.skip("chromium is not installed")
-    with playwright.sync_playwright() as started:
-        launched = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield launched
-        launched.close()
 
 
 @pytest.fixture
