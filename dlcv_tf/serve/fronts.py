@@ -1,18 +1,22 @@
 """Several front processes that share the ports: `dlcv serve --fronts N` starts and keeps them.
 
 The process that the user started holds the ports, which the kernel shares out among those that
-listen (SO_REUSEPORT), and serves nothing itself. Each front, `python -m dlcv_tf.serve.fronts`,
-reads its options from stdin, loads the models, listens only then, and tells on stdout that it is
-ready. When stdin closes, the parent has gone, and it stops.
+listen (SO_REUSEPORT). It answers itself only while no front does, as a server that is loading its
+models. Each front, `python -m dlcv_tf.serve.fronts`, reads its options from stdin, loads the
+models, listens only then, and tells on stdout that it answers. Its health says that it is ready
+once the parent answers no more, who tells it so by a line on stdin. When stdin closes, the parent
+has gone, and it stops.
 """
 
 import contextlib
 import dataclasses
+import fcntl
 import json
 import logging
 import os
 import pathlib
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,12 +24,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from prometheus_client import multiprocess
 
 from dlcv_tf.errors import InputError
 from dlcv_tf.serve.config import Config
+from dlcv_tf.serve.repository import Repository
 
 LOOK = 0.1  # seconds between two looks at the fronts
 LONGEST_PAUSE = 30.0  # seconds before a front that died again is started again
@@ -35,12 +40,18 @@ END_SECONDS = 5.0  # beyond the drain, after which a front is killed
 log = logging.getLogger(__name__)
 
 
-def serve(config: Config, bind: Callable[[str, int], socket.socket], say: Callable) -> None:
+def serve(
+    config: Config,
+    bind: Callable[[str, int], socket.socket],
+    stand_in: Callable[[Config], contextlib.AbstractContextManager],
+    say: Callable[[dict], None],
+) -> None:
     """Serves with `config.fronts` processes until SIGINT (Ctrl-C) or SIGTERM.
 
     Args:
         config: the server's options.
         bind: listens at a host and port, or raises why it cannot.
+        stand_in: answers on the ports, while it is entered, in place of the fronts.
         say: gets what a front is ready with, once all are.
 
     Raises:
@@ -57,18 +68,62 @@ def serve(config: Config, bind: Callable[[str, int], socket.socket], say: Callab
             reserved = _reserve(bind, config.host, config.grpc_port)
             port = held.enter_context(reserved).getsockname()[1]
             config = dataclasses.replace(config, grpc_port=port)
-        counts = held.enter_context(tempfile.TemporaryDirectory(prefix="dlcv-metrics-"))
+        counts = tempfile.mkdtemp(prefix="dlcv-metrics-")
+        held.enter_context(_kept_while_used(counts))
         fronts = [_Front(config, counts) for _ in range(config.fronts)]
         held.callback(lambda: [front.kill() for front in fronts])
-        is_said = False
-        while not stopped:
-            for front in fronts:
-                front.look()
-            if not is_said and all(front.ready for front in fronts):
-                is_said = True
-                say(fronts[0].ready)
-            time.sleep(LOOK)
+        _keep(fronts, stopped, held.enter_context(_Absence(stand_in, config)), say)
         _stop(fronts, stopped, config.drain)
+
+
+def _keep(fronts: list["_Front"], stopped: list[int], absence: "_Absence", say: Callable) -> None:
+    """Starts fronts that died again, until the server is stopped."""
+    is_said = False
+    while not stopped:
+        for front in fronts:
+            front.look()
+        answering = [front for front in fronts if front.is_answering]
+        absence.look(not answering)
+        for front in answering:
+            front.announce()
+        if not is_said and all(front.is_announced for front in fronts):
+            is_said = True
+            say(fronts[0].ready)
+        time.sleep(LOOK)
+
+
+class _Absence(contextlib.ExitStack):
+    """The time in which no front answers: someone stands in for them."""
+
+    def __init__(self, stand_in: Callable[[Config], contextlib.AbstractContextManager], config):
+        super().__init__()
+        self._stand_in, self._config = stand_in, config
+        self._is_now = False
+
+    def look(self, is_now: bool) -> None:
+        """Begins or ends it."""
+        if is_now and not self._is_now:
+            self.enter_context(self._stand_in(self._config))
+        elif not is_now:
+            self.close()
+        self._is_now = is_now
+
+
+@contextlib.contextmanager
+def _kept_while_used(directory: str) -> Iterator[None]:
+    """Removes a directory at the end, if no other process of the server uses it any more.
+
+    So it goes with the last of them, and if the parent was killed, that is a front.
+    """
+    used = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(used, fcntl.LOCK_SH)
+        yield
+    finally:
+        with contextlib.suppress(BlockingIOError):  # its own lock is gone then: somebody is last
+            fcntl.flock(used, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(directory, ignore_errors=True)
+        os.close(used)
 
 
 def _reserve(bind: Callable, host: str, port: int) -> socket.socket:
@@ -102,6 +157,11 @@ class _Front:
         self._was_ready = False
         self._start()
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether it listens: it is ready, and was alive at the last look."""
+        return "rest" in self.ready and not self._is_dead
+
     def look(self) -> None:
         """Reads whether it is ready; starts it again if it died."""
         if self._is_dead:
@@ -109,24 +169,38 @@ class _Front:
                 self._start()
             return
         is_over = self.process.poll() is not None
-        if not self.ready and (is_over or select.select([self.process.stdout], [], [], 0)[0]):
+        waits = not self.is_announced
+        if waits and (is_over or select.select([self.process.stdout], [], [], 0)[0]):
             if line := self.process.stdout.readline():
                 self._hear(json.loads(line))
         if is_over:
             self._bury()
 
+    def announce(self) -> None:
+        """Has its health say that it is ready."""
+        if not self._is_told:
+            self._is_told = True
+            self._tell("ready")
+
     def kill(self) -> None:
         """Ends it, whatever it does."""
         self.process.kill()
         self.process.wait()
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.process.stdout.close()
+
+    def _tell(self, line: str) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(line + "\n")
+            self.process.stdin.flush()
 
     def _hear(self, message: dict) -> None:
         if "error" in message and not self._was_ready:
             raise InputError(message["error"])
         self._was_ready = True
-        self.ready = message
+        self.is_announced = bool(self.ready)  # it says so by its second line
+        self.ready = self.ready or message
 
     def _bury(self) -> None:
         multiprocess.mark_process_dead(self.process.pid, self._counts)
@@ -152,10 +226,9 @@ class _Front:
             env=os.environ | shared,
             start_new_session=True,  # Ctrl-C is the parent's, who tells the fronts
         )
-        with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.write(json.dumps(dataclasses.asdict(self._config)) + "\n")
-            self.process.stdin.flush()
+        self._tell(json.dumps(dataclasses.asdict(self._config)))
         self.ready: dict = {}
+        self._is_told = self.is_announced = False
         self._is_dead, self._not_before = False, 0.0
         self._started = time.monotonic()
 
@@ -168,18 +241,25 @@ def main() -> int:
     if "--verbose" in sys.argv:
         logging.basicConfig(format="%(message)s")
         logging.getLogger("dlcv_tf").setLevel(logging.INFO)
-
-    def stop_with_the_parent() -> None:
-        sys.stdin.read()
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=stop_with_the_parent, daemon=True).start()
-    try:
-        server.serve_one(config, as_json=True)
-    except InputError as error:
-        print(json.dumps({"error": str(error)}), flush=True)
-        return 2
+    with _kept_while_used(os.environ["PROMETHEUS_MULTIPROC_DIR"]):
+        try:
+            models = Repository(config)
+            models.is_withheld = True
+            threading.Thread(target=_hear_the_parent, args=(models,), daemon=True).start()
+            server.serve_one(config, models, as_json=True)
+        except InputError as error:
+            print(json.dumps({"error": str(error)}), flush=True)
+            return 2
     return 0
+
+
+def _hear_the_parent(models: Repository) -> None:
+    """Says that the models are ready as soon as the parent does so, and stops when it has gone."""
+    if sys.stdin.readline():
+        models.is_withheld = False
+        print(json.dumps({"ready": True}), flush=True)
+        sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

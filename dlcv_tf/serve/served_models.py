@@ -25,12 +25,14 @@ class ServedModels:
         # Never changed, always replaced: who reads meanwhile sees the old models or the new ones.
         self._models = {source.name: Servable(source) for source in sources}
         self._is_first_look_over = False
+        self.is_withheld = False  # `ready` is not to be said yet, whatever is loaded
         self._is_closed = threading.Event()
 
     @property
     def ready(self) -> bool:
         """Whether every model serves or has failed, and at least one serves."""
-        return self._is_first_look_over and any(m.serving for m in self._models.values())
+        serves = any(model.serving for model in self._models.values())
+        return serves and self._is_first_look_over and not self.is_withheld
 
     def model_ready(self, name: str, version: int | None = None) -> bool:
         """Whether a model, or a version of it, answers requests."""

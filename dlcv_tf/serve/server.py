@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import functools
 import json
 import logging
 import os
@@ -39,18 +40,26 @@ def serve(config: Config, as_json: bool = False) -> None:
         log.warning("%s", warning)
     _raise_limit_of_files()
     if config.fronts == 1:
-        serve_one(config, as_json)
+        serve_one(config, Repository(config), as_json)
         return
 
     def say(ready: dict) -> None:
         print(ready_line(ready, as_json), flush=True)
 
-    fronts.serve(config, bind, say)
+    models = Repository(config)  # it never loads them
+    with observer(models, config) as observed:
+        stand_in = functools.partial(_stand_in, models, observed)
+        fronts.serve(config, bind, stand_in, say)
 
 
-def serve_one(config: Config, as_json: bool = False) -> None:
-    """Serves from this process alone, or as one of several fronts."""
-    models = Repository(config)
+def serve_one(config: Config, models: Repository, as_json: bool = False) -> None:
+    """Serves from this process alone, or as one of several fronts.
+
+    Args:
+        config: the server's options.
+        models: those it serves; they are not loaded yet.
+        as_json: print the ready line as JSON.
+    """
     if config.fronts > 1:  # others answer meanwhile; this one would refuse what the kernel gives it
         models.load()
     with _listen(config) as listener, observer(models, config) as observed:
@@ -79,8 +88,19 @@ def running(models: str | os.PathLike, **options) -> Iterator[str]:
     config = Config(models=os.fspath(models), **{"port": 0} | options)
     repository = Repository(config)
     repository.load()
-    with _listen(config) as listener, observer(repository, config) as observed:
-        server = Server(App(repository, config, *observed), config)
+    try:
+        with observer(repository, config) as observed:
+            with _answering(repository, observed, config) as base:
+                yield base
+    finally:
+        repository.close()
+
+
+@contextlib.contextmanager
+def _answering(models: Repository, observed: tuple, config: Config) -> Iterator[str]:
+    """Answers over HTTP from a thread of this process; yields the base URL."""
+    with _listen(config) as listener:
+        server = Server(App(models, config, *observed), config)
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         try:
@@ -88,7 +108,18 @@ def running(models: str | os.PathLike, **options) -> Iterator[str]:
         finally:
             server.stop()
             thread.join()
-            repository.close()
+
+
+@contextlib.contextmanager
+def _stand_in(models: Repository, observed: tuple, config: Config) -> Iterator[None]:
+    """Answers on both ports that the models are being loaded, and that the server lives."""
+    grpc = None if config.grpc_port is None else grpc_server.start(models, config, observed[0])
+    try:
+        with _answering(models, observed, config):
+            yield
+    finally:
+        if grpc:
+            grpc.stop(0)
 
 
 @contextlib.contextmanager
@@ -140,7 +171,7 @@ async def _serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
     serving = asyncio.create_task(http.serve(sockets=[listener]))
-    load = asyncio.sleep(0) if models.ready else asyncio.to_thread(models.load)
+    load = asyncio.sleep(0) if config.fronts > 1 else asyncio.to_thread(models.load)
     loading = asyncio.create_task(load)
     waiting = asyncio.create_task(stopped.wait())
     try:
