@@ -48,9 +48,57 @@ def decode(data: bytes, channels: int = 3, max_pixels: int = MAX_PIXELS) -> np.n
     Raises:
         PictureError: for empty, truncated, over-limit files and for what is no picture.
     """
+    return pixels_of(opened(data, max_pixels), channels)
+
+
+def opened(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Reads an encoded picture's header alone; `pixels_of` decodes the rest.
+
+    Args:
+        data: the file's bytes.
+        max_pixels: larger pictures are refused.
+
+    Raises:
+        PictureError: for empty and over-limit files and for what is no picture.
+    """
+    if not data:
+        raise PictureError("got an empty file, expected a picture: send the file's bytes")
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise PictureError(f"got too large a picture ({error}): scale it down") from error
+    except Image.UnidentifiedImageError:
+        raise PictureError(
+            f"got {len(data)} bytes that are no picture, expected one of {', '.join(FORMATS)}"
+        ) from None
+    except Exception as error:
+        raise PictureError(
+            f"got a damaged picture header ({error}), expected one of {', '.join(FORMATS)}"
+        ) from error
+    width, height = image.size
+    if width * height > max_pixels:
+        raise PictureError(
+            f"got a picture of {width} x {height} = {width * height / 1e6:.1f} megapixels, "
+            f"expected at most {max_pixels / 1e6:g}: scale it down or raise the limit"
+        )
+    return image
+
+
+def pixels_of(image: Image.Image, channels: int = 3) -> np.ndarray:
+    """Decodes an opened picture, and closes it.
+
+    Args:
+        image: from `opened`.
+        channels: 1 (grey) or 3 (RGB).
+
+    Returns:
+        (height, width, channels) uint8 picture.
+
+    Raises:
+        PictureError: for a truncated or damaged file.
+    """
     if channels not in (1, 3):
         raise InputError(f"got channels={channels!r}, expected 1 (grey) or 3 (RGB)")
-    image = _open(data, max_pixels)
     try:
         image.load()
         pixels = _eight_bits(image).convert("RGB")
@@ -62,6 +110,7 @@ def decode(data: bytes, channels: int = 3, max_pixels: int = MAX_PIXELS) -> np.n
             "short or changed on its way"
         ) from error
     orientation = _orientation(image)
+    image.close()  # its own pixels, which may be many, are of no use any more
     if orientation in UPRIGHT:
         pixels = pixels.transpose(UPRIGHT[orientation])
     if channels == 1:
@@ -75,7 +124,7 @@ def size(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     Raises:
         PictureError: for empty and over-limit files and for what is no picture.
     """
-    image = _open(data, max_pixels)
+    image = opened(data, max_pixels)
     return image.height, image.width
 
 
@@ -104,31 +153,6 @@ def resize(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         plane = plane.resize((size[1], size[0]), Image.Resampling.BILINEAR)
         resized[number, ..., channel] = np.asarray(plane)
     return resized
-
-
-def _open(data: bytes, max_pixels: int) -> Image.Image:
-    """Reads a picture's header."""
-    if not data:
-        raise PictureError("got an empty file, expected a picture: send the file's bytes")
-    try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise PictureError(f"got too large a picture ({error}): scale it down") from error
-    except Image.UnidentifiedImageError:
-        raise PictureError(
-            f"got {len(data)} bytes that are no picture, expected one of {', '.join(FORMATS)}"
-        ) from None
-    except Exception as error:
-        raise PictureError(
-            f"got a damaged picture header ({error}), expected one of {', '.join(FORMATS)}"
-        ) from error
-    width, height = image.size
-    if width * height > max_pixels:
-        raise PictureError(
-            f"got a picture of {width} x {height} = {width * height / 1e6:.1f} megapixels, "
-            f"expected at most {max_pixels / 1e6:g}: scale it down or raise the limit"
-        )
-    return image
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -244,6 +244,14 @@ def _add_limits(group) -> None:
         help="largest request body, inflated (default: %(default)s)",
     )
     group.add_argument(
+        "--max-megabytes-together",
+        type=_positive,
+        default=1000,
+        metavar="N",
+        help="of all request bodies that arrive or are being answered; beyond, the largest get "
+        "503 (default: %(default)s)",
+    )
+    group.add_argument(
         "--max-megapixels",
         type=_positive,
         default=50,
@@ -262,6 +270,7 @@ def run(arguments: argparse.Namespace) -> int:
         grpc_port=_grpc_port(arguments),
         token=file and access.read_token(file, "--token-file"),
         max_body=int(arguments.max_megabytes * config.MEGABYTE),
+        max_bodies=int(arguments.max_megabytes_together * config.MEGABYTE),
         max_pixels=int(arguments.max_megapixels * 1e6),
     )
     if arguments.print_config:

@@ -17,7 +17,8 @@ whose replicas are `ray_replica.py`.
 
 The other way in is gRPC, with the same models behind it:
 
-    bytes     grpc_server.py           the port: threads, TLS, who may call; health: grpc_health.py
+    bytes     grpc_server.py           the port: TLS, who may call; threads: grpc_threads.py,
+      |                                health: grpc_health.py
       |       grpc_methods.py          one RPC: deadline, parsing, errors, what is measured
       |       tensorflow_grpc.py       TF Serving's two services; kserve_grpc.py: KServe v2's
       v       tensorflow_tensors.py    TensorProto to arrays and back; kserve_tensors.py: KServe's
@@ -30,13 +31,15 @@ A protocol over HTTP is an entry of `app.PROTOCOLS`; the second one is KServe v2
     http_pictures.py         bodies that are a picture, both ways, of both protocols
     page.py                  the web page at `/`: files of `page/`, and what there is to try
     openapi.py               says at `/openapi.json` what there is; `openapi_schemas.py`: of tensors
+    request_bodies.py        receives bodies: each has a limit, and all together
     http_encoding.py         compressed bodies, and headers that let pages of other origins call
 
 `http_server.py` is uvicorn with limits on what a client may hold, and a drain that loses nothing;
 `fronts.py` starts several processes of all this, which share the ports.
 
 Around all of them: `config.py` has every option, `access.py` asks for the token, `call.py` is one
-request on its way, which `metrics.py` counts and `request_log.py` writes down.
+request on its way, which `metrics.py` counts and `request_log.py` writes down. `memory.py` has
+large requests wait for one another.
 
 Behind `Model.predict` stands what runs the network, which no protocol looks into:
 
@@ -77,6 +80,7 @@ _MODULES = (
     "grpc_health",
     "grpc_methods",
     "grpc_server",
+    "grpc_threads",
     "http_encoding",
     "http_messages",
     "http_pictures",
@@ -87,6 +91,7 @@ _MODULES = (
     "kserve_requests",
     "kserve_rest",
     "kserve_tensors",
+    "memory",
     "metrics",
     "model",
     "models_config",
@@ -96,6 +101,7 @@ _MODULES = (
     "ray_engine",
     "ray_replica",
     "repository",
+    "request_bodies",
     "request_log",
     "servable",
     "served_models",

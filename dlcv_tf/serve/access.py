@@ -1,4 +1,4 @@
-"""Who may call: the bearer token, and what is to be said where there is none."""
+"""Who may call: the bearer token, pages of other origins, and what to say where all may."""
 
 import hmac
 import ipaddress
@@ -7,6 +7,9 @@ import pathlib
 from dlcv_tf.errors import InputError
 from dlcv_tf.serve.config import Config
 from dlcv_tf.serve.errors import Code, ServingError
+from dlcv_tf.serve.http_messages import Request
+
+OTHER_SITES = ("cross-site", "same-site")  # W3C Fetch Metadata: the others are "same-origin", none
 
 
 def check_token(config: Config, authorization: str) -> None:
@@ -26,6 +29,25 @@ def check_token(config: Config, authorization: str) -> None:
         got = "another token" if authorization else "none"
         raise ServingError(
             Code.UNAUTHENTICATED, f"got {got}, expected the header Authorization: Bearer TOKEN"
+        )
+
+
+def check_origin(config: Config, request: Request) -> None:
+    """Raises PERMISSION_DENIED for what the page of another origin has a browser send.
+
+    Browsers keep such a page from reading answers, but do send what it posts: without this, any
+    page on the web could unload the models of a server on its reader's machine.
+
+    Args:
+        config: the server's options: `cors` lets such pages call.
+        request: as it came. Only browsers send `Sec-Fetch-Site`, which no page can change.
+    """
+    site = request.headers.get("sec-fetch-site", "")
+    if not config.cors and site in OTHER_SITES and request.method not in ("GET", "HEAD"):
+        raise ServingError(
+            Code.PERMISSION_DENIED,
+            f"got a request of a page of another origin ({site}): start the server with --cors to "
+            "let such pages call",
         )
 
 

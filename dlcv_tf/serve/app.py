@@ -5,6 +5,7 @@ and the model.
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 import logging
@@ -17,6 +18,7 @@ from dlcv_tf.serve import (
     access,
     http_encoding,
     kserve_rest,
+    memory,
     metrics,
     openapi,
     page,
@@ -24,9 +26,16 @@ from dlcv_tf.serve import (
 )
 from dlcv_tf.serve.call import Call, request_id
 from dlcv_tf.serve.config import Config
-from dlcv_tf.serve.errors import Code, ServingError, TooLargeError, TooSlowError, invalid
+from dlcv_tf.serve.errors import (
+    Code,
+    ServingError,
+    TooSlowError,
+    internal,
+    invalid,
+)
 from dlcv_tf.serve.http_messages import Answer, Request
 from dlcv_tf.serve.repository import Repository
+from dlcv_tf.serve.request_bodies import Bodies, Body
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +70,7 @@ class App:
         self._observe = observe
         self._metrics = metrics
         self._threads = ThreadPoolExecutor(config.request_threads, "request")
+        self._bodies = Bodies(config)
         self._under_way = 0  # requests that are in a thread or wait for one
         self._is_draining = False
 
@@ -96,20 +106,8 @@ class App:
             deadline=time.monotonic() + self._config.timeout,
             request_id=request_id(request.headers.get("x-request-id", "")),
         )
-        try:
-            access.check_token(self._config, request.headers.get("authorization", ""))
-            try:
-                async with asyncio.timeout(self._config.timeout):
-                    body = await _read_body(request.headers, receive, self._config.max_body)
-            except TimeoutError:
-                limit = f"{self._config.timeout:g} s"
-                raise TooSlowError(f"the body did not arrive within {limit}") from None
-            call.bytes_in = len(body)
-            call.body = body if self._config.log_pictures else None
-            request = dataclasses.replace(request, body=body)
-            answer = await self._in_a_thread(request, call)
-        except ServingError as error:
-            answer = _error(call, error)
+        with self._bodies.one() as body:
+            answer = await self._received(request, body, receive, call)
         if self._config.cors:
             answer = http_encoding.cross_origin(answer)
         call.bytes_out = len(answer.body)
@@ -119,6 +117,23 @@ class App:
             times = [f"{name};dur={1000 * took:.3f}" for name, took in [*call.stages.items()]]
             further["server-timing"] = ", ".join(times)
         return dataclasses.replace(answer, headers=further)
+
+    async def _received(self, request: Request, body: Body, receive, call: Call) -> Answer:
+        """Answers a request once its body is here."""
+        try:
+            access.check_token(self._config, request.headers.get("authorization", ""))
+            access.check_origin(self._config, request)
+            try:
+                async with asyncio.timeout(self._config.timeout):
+                    data = await body.receive(request.headers, receive)
+            except TimeoutError:
+                limit = f"{self._config.timeout:g} s"
+                raise TooSlowError(f"the body did not arrive within {limit}") from None
+            call.bytes_in = len(data)
+            call.body = data if self._config.log_pictures else None
+            return await self._in_a_thread(dataclasses.replace(request, body=data), call)
+        except ServingError as error:
+            return _error(call, error)
 
     async def _in_a_thread(self, request: Request, call: Call) -> Answer:
         if self._under_way >= self._config.max_requests:
@@ -153,10 +168,11 @@ class App:
             if request.path in metrics.PATHS and request.method in ("GET", "HEAD"):
                 call.api = call.method = "metrics"
                 return Answer(self._metrics(), content_type=metrics.CONTENT_TYPE)
-            body = http_encoding.inflate(request.headers, request.body, self._config.max_body)
             answer = _protocol(request.path)
             if answer is not None:
-                answered = answer(dataclasses.replace(request, body=body), self._models, call)
+                with contextlib.ExitStack() as held:
+                    request = dataclasses.replace(request, body=self._inflated(request, call, held))
+                    answered = answer(request, self._models, call)
                 return http_encoding.deflate(request.headers, answered)
             raise ServingError(
                 Code.NOT_FOUND,
@@ -169,8 +185,16 @@ class App:
         except InputError as error:
             return _error(call, invalid(str(error)))
         except Exception as error:
-            log.exception("failed to answer %s %s", request.method, request.path)
-            return _error(call, ServingError(Code.INTERNAL, f"{type(error).__name__}: {error}"))
+            log.exception("failed to answer %s %r", request.method, request.path)
+            return _error(call, internal(error))
+
+    def _inflated(self, request: Request, call: Call, held: contextlib.ExitStack) -> bytes:
+        """Returns the body, once there is room for it among the large ones of other requests."""
+
+        def hold(size: int) -> None:
+            held.enter_context(memory.bodies(self._config).hold(size, call))
+
+        return http_encoding.inflate(request.headers, request.body, self._config.max_body, hold)
 
 
 def _protocol(path: str) -> Callable[[Request, Repository, Call], Answer] | None:
@@ -179,7 +203,8 @@ def _protocol(path: str) -> Callable[[Request, Repository, Call], Answer] | None
 
 
 async def _send(send, answer: Answer) -> None:
-    headers = {"content-type": answer.content_type, **answer.headers}
+    headers = {"content-type": answer.content_type, "x-content-type-options": "nosniff"}
+    headers |= answer.headers
     if answer.status != 304:  # whose length would be that of what the client has already
         headers["content-length"] = str(len(answer.body))
     await send(
@@ -207,30 +232,3 @@ def _error(call: Call, error: ServingError) -> Answer:
 def _error_body(message: str) -> bytes:
     text = json.dumps({"error": message}, indent=4, ensure_ascii=False)
     return text.encode(errors="replace")  # half a surrogate pair may be quoted from a request
-
-
-async def _read_body(headers: dict, receive, limit: int) -> bytes:
-    """Reads the body; one over the limit is read on a little, so that the client hears why."""
-    too_large = TooLargeError(
-        f"got a body over {limit} bytes, expected at most that: send fewer or smaller pictures, or "
-        "start the server with a greater --max-megabytes"
-    )
-    length = headers.get("content-length", "")
-    if length.isdecimal() and int(length) > 2 * limit:
-        raise too_large
-    chunks, size = [], 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ServingError(Code.CANCELLED, "the client went away")
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size <= limit:
-            chunks.append(chunk)
-        else:
-            chunks.clear()
-        if not message.get("more_body") or size > 2 * limit:
-            break
-    if size > limit:
-        raise too_large
-    return b"".join(chunks)

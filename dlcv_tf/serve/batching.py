@@ -159,7 +159,7 @@ class Queue:
                 self._waiting.remove(one)
             if one.state in (_WAITS, _TAKEN):
                 one.state = _DONE
-                one.error = _too_late(one.call)
+                one.error = one.call.too_late()
 
     def _lead(self, one: "_Waiting") -> None:
         """Runs a request that has a lane, with what waits behind it and fits."""
@@ -252,7 +252,7 @@ class Queue:
 
     def _drop(self, one: "_Waiting") -> None:
         """Lets a request fail whose deadline passed while it waited; the lock is held."""
-        one.error = _too_late(one.call)
+        one.error = one.call.too_late()
         one.state = _DONE
         one.turn.release()
 
@@ -290,11 +290,3 @@ class _Waiting:
         self.call.batch = max(self.call.batch, batch.batch)
         run = batch.stages.get("run", 0.0)
         self.call.stages["run"] = self.call.stages.get("run", 0.0) + run
-
-
-def _too_late(call: Call) -> ServingError:
-    try:
-        call.check_deadline()
-    except ServingError as error:
-        return error
-    return ServingError(Code.DEADLINE_EXCEEDED, "the deadline passed in the queue")

@@ -53,12 +53,16 @@ class Call:
     def check_deadline(self) -> None:
         """Raises DEADLINE_EXCEEDED once the deadline has passed: nobody waits for the answer."""
         if self.deadline is not None and time.monotonic() > self.deadline:
-            waited = time.monotonic() - self.started
-            raise ServingError(
-                Code.DEADLINE_EXCEEDED,
-                f"the deadline passed {waited:.3f} s after the request came: give it more time, or "
-                "send fewer requests at once",
-            )
+            raise self.too_late()
+
+    def too_late(self) -> ServingError:
+        """Returns the error of a request whose deadline has passed."""
+        waited = time.monotonic() - self.started
+        return ServingError(
+            Code.DEADLINE_EXCEEDED,
+            f"the deadline passed {waited:.3f} s after the request came: give it more time, or "
+            "send fewer requests at once",
+        )
 
 
 def request_id(given: str = "") -> str:

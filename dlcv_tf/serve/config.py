@@ -46,6 +46,8 @@ class Config:
         max_connections: open ones of HTTP, and as many of gRPC; beyond, those that idle longest are
             closed, and where none idles, new ones are refused.
         max_body: largest request body in bytes, before and after inflation.
+        max_bodies: bytes of all request bodies of HTTP together, from their first byte until they
+            are answered; beyond, the largest that still arrive are refused (503).
         max_pixels: of all encoded pictures in one request together.
         token: what clients must send as `Authorization: Bearer TOKEN`, or None.
         tls_certificate: PEM file of the certificate chain, or None for plain HTTP and gRPC.
@@ -81,6 +83,7 @@ class Config:
     max_requests: int | None = None
     max_connections: int = 10_000
     max_body: int = 100 * MEGABYTE
+    max_bodies: int = 1000 * MEGABYTE
     max_pixels: int = MAX_PIXELS
     token: str | None = None
     tls_certificate: str | None = None
@@ -153,5 +156,6 @@ LEAST = {
     "max_requests": 1,
     "max_connections": 1,
     "max_body": 1,
+    "max_bodies": 1,
     "max_pixels": 1,
 }

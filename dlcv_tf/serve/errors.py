@@ -1,6 +1,10 @@
 """What may go wrong while serving, by gRPC's canonical codes, whatever the protocol."""
 
 import enum
+import re
+
+# An absolute path: where the server's files lie is nothing for clients.
+_PATH = re.compile(r"(?<![\w./:])(?:/[\w.+~-]+)+(?=/)")
 
 
 class Code(enum.IntEnum):
@@ -96,3 +100,12 @@ class NotAcceptableError(ServingError):
 def invalid(message: str) -> ServingError:
     """Returns the error of a request that is wrong in itself."""
     return ServingError(Code.INVALID_ARGUMENT, message)
+
+
+def internal(error: Exception) -> ServingError:
+    """Returns the error of a request that failed for a reason that nobody foresaw.
+
+    The client hears its kind and text, for a report, but of paths only the last name.
+    """
+    text = f"{type(error).__name__}: {error}"
+    return ServingError(Code.INTERNAL, _PATH.sub("...", text))

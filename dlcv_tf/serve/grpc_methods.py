@@ -10,10 +10,10 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from dlcv_tf.errors import InputError
-from dlcv_tf.serve import access
+from dlcv_tf.serve import access, memory
 from dlcv_tf.serve.call import Call, request_id
 from dlcv_tf.serve.config import Config
-from dlcv_tf.serve.errors import Code, ServingError, invalid
+from dlcv_tf.serve.errors import Code, ServingError, internal, invalid
 from dlcv_tf.serve.repository import Repository
 
 log = logging.getLogger(__name__)
@@ -56,6 +56,7 @@ class Runner:
         self._models = models
         self._config = config
         self._observe = observe
+        self._bodies = memory.bodies(config)
         self._turns = threading.BoundedSemaphore(config.request_threads)
 
     def handler(self, method: Method) -> grpc.RpcMethodHandler:
@@ -104,9 +105,10 @@ class Runner:
         with call.stage("queue"):
             self._take_turn(call)
         try:
-            with call.stage("parse"):
-                request = _parse(method.request_class, data)
-            response = method.answer(request, self._models, self._config, call)
+            with self._bodies.hold(len(data), call):
+                with call.stage("parse"):
+                    request = _parse(method.request_class, data)
+                response = method.answer(request, self._models, self._config, call)
             with call.stage("render"):
                 body = response.SerializeToString()
         finally:
@@ -156,7 +158,7 @@ def _failed(call: Call, error: Exception) -> ServingError:
         error = invalid(str(error))
     elif not isinstance(error, ServingError):
         log.error("failed to answer %s %s", call.api, call.method, exc_info=error)
-        error = ServingError(Code.INTERNAL, f"{type(error).__name__}: {error}")
+        error = internal(error)
     call.code, call.error = error.code, error.message
     return error
 

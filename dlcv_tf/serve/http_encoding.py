@@ -3,12 +3,14 @@
 import dataclasses
 import json
 import zlib
+from collections.abc import Callable
 
 from dlcv_tf.serve.errors import TooLargeError, invalid
 from dlcv_tf.serve.http_messages import Answer
 
 GZIP = zlib.MAX_WBITS | 16
 WINDOWS = {"gzip": GZIP, "x-gzip": GZIP, "deflate": zlib.MAX_WBITS}
+PIECE = 2**20  # bytes; most bodies are shorter, and inflated once
 LEAST = 32 * 1024  # bytes of an answer worth compressing; a list of scores is far below
 TEXTS = ("application/json", "text/")  # tensors and pictures hardly shrink
 
@@ -21,36 +23,56 @@ CROSS_ORIGIN = {
 }
 
 
-def inflate(headers: dict[str, str], body: bytes, limit: int) -> bytes:
+def inflate(
+    headers: dict[str, str], body: bytes, limit: int, hold: Callable[[int], None] | None = None
+) -> bytes:
     """Returns a request's body as it was before compression, never longer than the limit.
 
     Args:
         headers: of the request, names in lower case.
         body: as it came.
         limit: most bytes it may have.
+        hold: called with the bytes it has, before they are all in memory.
 
     Raises:
         ServingError: INVALID_ARGUMENT for what does not inflate.
         TooLargeError: for a longer one.
     """
     name = headers.get("content-encoding", "").strip().lower()
+    hold = hold or (lambda size: None)
     if name in ("", "identity"):
+        hold(len(body))
         return body
     if name not in WINDOWS:
         raise invalid(f"got a body of content-encoding {name!r}, expected one of {[*WINDOWS]}")
     try:
         stream = zlib.decompressobj(wbits=WINDOWS[name])
-        inflated = stream.decompress(body, limit + 1)
+        start = stream.decompress(body, PIECE)
+        size = len(start) + _count(stream.copy(), limit)
+        if size > limit:
+            raise TooLargeError(
+                f"got a {name} body of over {limit} bytes inflated, expected at most that: send "
+                "fewer or smaller pictures, or start the server with a greater --max-megabytes"
+            )
+        hold(size)
+        inflated = start + stream.decompress(stream.unconsumed_tail) if size > PIECE else start
     except zlib.error as error:
         raise invalid(f"got a {name} body that does not inflate: {error}") from None
-    if len(inflated) > limit:
-        raise TooLargeError(
-            f"got a {name} body of over {limit} bytes inflated, expected at most that: send fewer "
-            "or smaller pictures, or start the server with a greater --max-megabytes"
-        )
     if not stream.eof or stream.unused_data:
         raise invalid(f"got a {name} body that is cut short or followed by something else")
     return inflated
+
+
+def _count(stream, limit: int) -> int:
+    """Returns how many bytes are still to come of a stream, or a number over the limit.
+
+    They are inflated for it piece by piece, and let go: what a stream says of its length itself may
+    be a lie.
+    """
+    size = 0
+    while stream.unconsumed_tail and size <= limit:
+        size += len(stream.decompress(stream.unconsumed_tail, PIECE))
+    return size
 
 
 def deflate(headers: dict[str, str], answer: Answer) -> Answer:

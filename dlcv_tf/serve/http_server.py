@@ -114,7 +114,8 @@ class Connection(HttpToolsProtocol):
         body = json.dumps({"error": message}).encode()
         self.transport.write(
             STATUS_LINE[status]
-            + b"content-type: application/json\r\nconnection: close\r\n"
+            + b"content-type: application/json\r\nx-content-type-options: nosniff\r\n"
+            + b"connection: close\r\n"
             + (b"retry-after: 1\r\n" if status == 503 else b"")
             + b"content-length: %d\r\n\r\n%b" % (len(body), body)
         )

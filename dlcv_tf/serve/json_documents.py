@@ -14,14 +14,16 @@ import re
 import numpy as np
 import simdjson
 
-from dlcv_tf.serve.errors import invalid
+from dlcv_tf.serve.errors import TooLargeError, invalid
 
 LEAST = 256  # bytes of a list worth cutting out
 MARK = "1e-64206"  # stands for an array; a number, so that any other text around it stays as good
 NUMBER_BYTES = b"0123456789+-.eE \t\r\n"
 REUSED = 2**20  # bytes of the longest list whose parser keeps its memory: else it would be a lot
 WHITESPACE = b" \t\r\n"
-HUGE = re.compile(rb"\d{309}")  # the digits that an integer beyond all doubles has at least
+MOST_VALUES = 5_000_000  # for the standard parser: each takes up to some hundred bytes
+ZEROS = bytes.maketrans(b"123456789", b"000000000")
+HUGE = b"0" * 309  # the digits that an integer beyond all doubles has at least
 EXPONENT = re.compile(r"(?<=\de)(?:\+|(-)0?)(?=\d)")  # as Python prints it; RapidJSON: 1e39, 1e-7
 
 # Parsers that no thread uses now. A new one has to get its memory first, twice the time of parsing.
@@ -110,13 +112,15 @@ def _read(body: bytes, text: bytes, arrays: list[np.ndarray]) -> Document:
         return int(digits)
 
     has_arrays = bool(arrays)
+    _check_count(text)
     if not body:
         raise invalid("JSON Parse error: The document is empty")
     characters = text.decode("utf-8-sig", errors="replace")
     start = len(characters) - len(characters.lstrip(WHITESPACE.decode()))
     if start == len(characters):
         raise invalid(f"JSON Parse error: The document is empty. at offset: {start}")
-    parse_int = integer if HUGE.search(text) else None  # it is slow, and hardly ever of use
+    # It is slow, and hardly ever of use. An expression would look for it in quadratic time.
+    parse_int = integer if HUGE in text.translate(ZEROS) else None
     decoder = json.JSONDecoder(
         parse_float=number, parse_int=parse_int, object_pairs_hook=_first_of_each
     )
@@ -130,6 +134,17 @@ def _read(body: bytes, text: bytes, arrays: list[np.ndarray]) -> Document:
     if not isinstance(values, dict):
         raise invalid(f"JSON Value: {quote(values)} Is not object")
     return Document(body, values, has_arrays, b"true" in text or b"false" in text)
+
+
+def _check_count(text: bytes) -> None:
+    """Raises TooLargeError for more values than may come as Python's objects."""
+    most = sum(text.count(mark) for mark in (b",", b"[", b"{"))
+    if most > MOST_VALUES:
+        raise TooLargeError(
+            f"got a JSON text of up to {most} values that cannot be read as rectangular lists of "
+            f"numbers, expected at most {MOST_VALUES} of such: send fewer pictures, send them as "
+            "files, or as binary tensors (KServe v2)"
+        )
 
 
 def _double(digits: str) -> float:
@@ -160,7 +175,7 @@ def _rapidjson_message(error: json.JSONDecodeError) -> str:
 def _innermost(text: str) -> str:
     """Returns the bracket that is open at the end of a JSON text without errors so far."""
     open_ones = []
-    for token in re.findall(r'"(?:[^"\\]|\\.)*"|[][{}]', text):
+    for token in re.findall(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[][{}]', text):
         if token in "[{":
             open_ones.append(token)
         elif token in "]}":
@@ -176,7 +191,9 @@ def _cut(body: bytes) -> tuple[bytes, list[np.ndarray]]:
     done, start, quotation = 0, body.find(b"["), -1
     if start < 0 or len(body) < LEAST:
         return body, []
-    while start >= 0:
+    for _ in range(MOST_VALUES):
+        if start < 0:
+            break
         if not body[max(start - 16, 0) : start].rstrip(WHITESPACE).endswith(b":"):
             start = body.find(b"[", start + 1)
             continue

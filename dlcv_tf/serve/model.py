@@ -6,10 +6,11 @@ import pathlib
 from collections.abc import Collection, Iterator
 
 import numpy as np
+from PIL import Image
 
 from dlcv_tf.artifact import answers, examples, manifest, pictures
 from dlcv_tf.errors import InputError
-from dlcv_tf.serve import tuning, warmup
+from dlcv_tf.serve import memory, tuning, warmup
 from dlcv_tf.serve.call import Call
 from dlcv_tf.serve.config import Config
 from dlcv_tf.serve.errors import Code, ServingError, invalid
@@ -52,6 +53,7 @@ class Model:
         self.executor = tuning.load(f"{name}/{version}", directory, self.manifest, config)
         self._directory = directory
         self._max_pixels = config.max_pixels
+        self._pixels = memory.pixels(config)
         self._byte_outputs = self.signatures.get(BYTES_SIGNATURE, {}).get("outputs", {})
 
     def warm_up(self) -> None:
@@ -142,11 +144,12 @@ class Model:
 
     def _answer_files(self, files: np.ndarray, call: Call) -> dict[str, np.ndarray]:
         """Answers encoded pictures, with the names of the classes where there are some."""
-        if BYTES_SIGNATURE in getattr(self.executor, "signatures", ()):
-            with call.stage("decode"):
-                self._check_sizes(files)
-            return self._run_in_graph(BYTES_SIGNATURE, {"image_bytes": files}, call)
-        found = self._answer_pictures(files, call)
+        with call.stage("decode"):
+            opened, pixels = self._open(files)
+        with self._pixels.hold(pixels, call):
+            if BYTES_SIGNATURE in getattr(self.executor, "signatures", ()):
+                return self._run_in_graph(BYTES_SIGNATURE, {"image_bytes": files}, call)
+            found = self._answer_pictures(opened, call)
         if "classes" in found:
             found["labels"] = answers.labels_of(found, self.manifest.labels)
         return found
@@ -171,10 +174,13 @@ class Model:
             for name, values in found.items()
         }
 
-    def _answer_pictures(self, files: np.ndarray, call: Call) -> dict[str, np.ndarray]:
+    def _answer_pictures(self, opened: list[Image.Image], call: Call) -> dict[str, np.ndarray]:
         """Decodes and answers encoded pictures, which may be of different sizes."""
+        channels, images = self.manifest.preprocessing["channels"], []
         with call.stage("decode"):
-            images = self._decode(files)
+            for index, image in enumerate(opened):
+                with _naming(index, opened):
+                    images.append(pictures.pixels_of(image, channels))
         by_size: dict[tuple, list[int]] = {}
         for index, image in enumerate(images):
             by_size.setdefault(image.shape, []).append(index)
@@ -193,36 +199,24 @@ class Model:
             name: np.concatenate([group[name] for group in groups])[order] for name in groups[0]
         }
 
-    def _decode(self, files: np.ndarray) -> list[np.ndarray]:
-        channels = self.manifest.preprocessing["channels"]
-        images, pixels = [], 0
+    def _open(self, files: np.ndarray) -> tuple[list[Image.Image], int]:
+        """Reads the pictures' headers alone; returns them, and the pixels of all."""
+        opened, pixels = [], 0
         for index, data in enumerate(files):
             with _naming(index, files):
-                image = pictures.decode(data, channels, self._max_pixels)
-            pixels += image.shape[0] * image.shape[1]
-            self._check_pixels(index, pixels)
-            images.append(image)
-        return images
-
-    def _check_sizes(self, files: np.ndarray) -> None:
-        """Reads the pictures' headers alone: TensorFlow would decode whatever size they are of."""
-        pixels = 0
-        for index, data in enumerate(files):
-            with _naming(index, files):
-                height, width = pictures.size(data, self._max_pixels)
-            pixels += height * width
-            self._check_pixels(index, pixels)
-
-    def _check_pixels(self, index: int, pixels: int) -> None:
-        if pixels > self._max_pixels:
-            raise invalid(
-                f"got {index + 1} pictures of together {pixels / 1e6:.1f} megapixels, expected "
-                f"at most {self._max_pixels / 1e6:g} in one request: send fewer at once"
-            )
+                image = pictures.opened(data, self._max_pixels)
+            pixels += image.width * image.height
+            if pixels > self._max_pixels:
+                raise invalid(
+                    f"got {index + 1} pictures of together {pixels / 1e6:.1f} megapixels, expected "
+                    f"at most {self._max_pixels / 1e6:g} in one request: send fewer at once"
+                )
+            opened.append(image)
+        return opened, pixels
 
 
 @contextlib.contextmanager
-def _naming(index: int, files: np.ndarray) -> Iterator[None]:
+def _naming(index: int, files: Collection) -> Iterator[None]:
     """Says of a bad picture which one it is."""
     try:
         yield

@@ -95,7 +95,7 @@ def sources(message, root: str | os.PathLike) -> list[Source]:
 def _source(config, root: pathlib.Path) -> Source:
     name = config.name
     # TF Serving's URLs cannot hold the others.
-    if not re.fullmatch(r"[^/:\s\x00-\x1f]+", name) or name in (".", ".."):
+    if not re.fullmatch(r"[^/:\s]+", name) or not name.isprintable() or name in (".", ".."):
         raise InputError(
             f"got {name!r} as a model's name, expected one without '/', ':' and spaces"
         )
@@ -103,7 +103,7 @@ def _source(config, root: pathlib.Path) -> Source:
         raise InputError(
             f"model {name!r}: got no base_path, expected the directory that holds its versions"
         )
-    if "://" in config.base_path:
+    if "://" in config.base_path or not config.base_path.isprintable():
         raise InputError(
             f"model {name!r}: got the base_path {config.base_path!r}, expected a directory of this "
             "machine: copy the model here, or mount its bucket"
@@ -115,7 +115,7 @@ def _source(config, root: pathlib.Path) -> Source:
         )
     labels = dict(config.version_labels)
     for label, version in labels.items():
-        if not label or version < 0:
+        if not label or not label.isprintable() or version < 0:
             raise InputError(
                 f"model {name!r}: got version {version} for the label {label!r}, expected a label "
                 "with a name, and a version's number"

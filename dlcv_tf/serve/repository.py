@@ -118,16 +118,20 @@ class Repository(ServedModels):
 
         Args:
             message: a `tfs_messages.ModelServerConfig`; relative base paths start beside
-                `models.config`, or in the models directory.
+                `models.config`, or in the models directory. No client gets further than there, or
+                than the directories that hold the models of `models.config`.
 
         Raises:
             InputError: for a wrong configuration.
-            ServingError: FAILED_PRECONDITION for models and labels that cannot be served.
+            ServingError: PERMISSION_DENIED for a base path elsewhere on the disk;
+                FAILED_PRECONDITION for models and labels that cannot be served.
         """
         self._refuse_if_one_of_many()
         file = self.config.models_config
         root = pathlib.Path(file).parent if file else self.directory
-        self._replace(models_config.sources(message, root), is_asked_for=True)
+        sources = models_config.sources(message, root)
+        self._refuse_elsewhere(sources, root)
+        self._replace(sources, is_asked_for=True)
 
     def load_model(self, name: str) -> None:
         """Loads what a model's directory holds now, also what is loaded already but was changed.
@@ -204,7 +208,7 @@ class Repository(ServedModels):
         if not model.is_unloaded:
             after = updated(model, self.config, self._show(name), is_asked_for)
             if after.error and after.error != model.error:
-                log.warning("%s", after.error)
+                log.warning("%s (%s)", after.error, model.source.base_path)
             self._publish({**self._models, name: after})
 
     def _show(self, name: str) -> Callable[[dict[int, Version]], None]:
@@ -299,6 +303,24 @@ class Repository(ServedModels):
         if name not in self._models:
             raise ServingError(Code.NOT_FOUND, f"Could not find any versions of model {name}")
         return self._models[name]
+
+    def _refuse_elsewhere(self, sources: list[Source], root: pathlib.Path) -> None:
+        """Raises for base paths that are not where the operator keeps models.
+
+        Links below are the operator's own, and may lead anywhere.
+        """
+        own = {root, *(source.base_path.parent for source in self._sources)}
+        places = {place.absolute() for place in own} | {place.resolve() for place in own}
+        if self.config.models_config:  # which lies, or has a model, in / itself: all lies below
+            places.discard(pathlib.Path("/"))
+        for source in sources:
+            path = source.base_path.absolute()
+            if ".." in path.parts or not any(path.is_relative_to(place) for place in places):
+                raise ServingError(
+                    Code.PERMISSION_DENIED,
+                    f"model {source.name}: got a base_path that is not below the directory of the "
+                    "models; others are to be named in the server's own models.config",
+                )
 
     def _refuse_if_closed(self) -> None:
         if self._is_closed.is_set():

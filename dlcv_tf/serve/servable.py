@@ -25,7 +25,8 @@ class Servable:
         tried: versions that were tried, and that are on their way in or out.
         serving: versions that answer requests.
         labels: label to version.
-        error: what is wrong with its directory or labels; what serves goes on.
+        error: what is wrong with its directory or labels, as clients may know it; what serves goes
+            on.
         is_unloaded: somebody asked to unload it, so it stays unloaded until asked for again.
     """
 
@@ -77,7 +78,7 @@ def updated(
     try:
         on_disk = version_files.find(source.base_path)
     except OSError as error:
-        reason = f"Could not find base path {source.base_path} for servable {source.name}"
+        reason = f"Could not find base path {source.base_path.name} for servable {source.name}"
         return dataclasses.replace(servable, error=f"{reason} ({error.strerror})")
     tried = {n: v for n, v in servable.tried.items() if n in on_disk or v.state != "END"}
     ours = {  # not those of another base path, which the source had before
@@ -133,7 +134,7 @@ def _problems(
     name = source.name
     if not on_disk:
         yield (
-            f"No versions of servable {name} found under base path {source.base_path}. "
+            f"No versions of servable {name} found under base path {source.base_path.name}. "
             "Did you forget to name your leaf directory as a number (eg. '/1/')?"
         )
     for number in sorted((source.policy.specific or frozenset()) - serving.keys()):

@@ -139,7 +139,7 @@ class TensorFlowExecutor:
                 worker.end()
                 log.error("TensorFlow cannot run %s: %s", self._directory, worker.error)
                 with self._change:
-                    self._problem = worker.error
+                    self._problem = "it cannot be started again, the server's log says why"
                     self._change.notify_all()
                     self._change.wait_for(lambda: self._is_closed, pause)
                 pause = min(2 * pause, LONGEST_PAUSE)

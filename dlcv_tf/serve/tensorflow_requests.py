@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from dlcv_tf.serve.errors import Code, ServingError, invalid
+from dlcv_tf.serve.errors import Code, ServingError, TooLargeError, invalid
 from dlcv_tf.serve.json_documents import Document, quote
 
 MAX_RANK = 32
@@ -48,8 +48,13 @@ def inputs(document: Document, expected: dict[str, dict]) -> tuple[dict[str, np.
     if document.has_arrays:
         try:
             return _inputs(document, dtypes)
-        except ServingError:  # said again below, from lists: the words count and quote them
-            document = document.exact()
+        except (
+            ServingError
+        ) as error:  # said again below, from lists: the words count and quote them
+            try:
+                document = document.exact()
+            except TooLargeError:
+                raise error from None
     return _inputs(document, dtypes)
 
 
@@ -97,10 +102,11 @@ def _from_rows(instances: list, dtypes: dict[str, str], careful: bool) -> dict[s
             "required as per tensorinfo_map"
         )
     is_named = _is_named(instances[0])
-    rows = [_row(index, instance, is_named, dtypes) for index, instance in enumerate(instances)]
+    for index, instance in enumerate(instances):
+        _check_row(index, instance, is_named, dtypes)
     stacked = {}
     for name, dtype in dtypes.items():
-        column = [row[name] for row in rows]
+        column = [instance[name] for instance in instances] if is_named else instances
         array = None if careful else _numbers(column, dtype)
         if array is None:
             array = _stack(name, column, dtype, careful, is_named)
@@ -108,14 +114,14 @@ def _from_rows(instances: list, dtypes: dict[str, str], careful: bool) -> dict[s
     return stacked
 
 
-def _row(index: int, instance, is_named: bool, dtypes: dict[str, str]) -> dict:
-    """Returns one element of `instances` as input name to JSON value."""
+def _check_row(index: int, instance, is_named: bool, dtypes: dict[str, str]) -> None:
+    """Raises unless an element of `instances` is as the first: an object of all inputs, or none."""
     if is_named and not _is_named(instance):
         raise invalid(f"Expecting object but got list at item {index} of input list")
     if not is_named:
         if _is_named(instance):
             raise invalid(f"Expecting value/list but got object at item {index} of input list")
-        return {next(iter(dtypes)): instance}
+        return
     for key in instance:
         if key not in dtypes:
             raise invalid(
@@ -127,7 +133,6 @@ def _row(index: int, instance, is_named: bool, dtypes: dict[str, str]) -> dict:
             f"Failed to process element: {index} of 'instances' list. JSON object: "
             f"{quote(instance)} keys must be equal to: {','.join(sorted(dtypes))}"
         )
-    return instance
 
 
 def _stack(name: str, column: list, dtype: str, careful: bool, is_named: bool) -> np.ndarray:

@@ -1,13 +1,12 @@
 """One version of a model, from its load to its end, which waits for the requests that use it."""
 
-import ctypes
 import logging
 import pathlib
 import threading
 import time
 
 from dlcv_tf.artifact.manifest import ArtifactError
-from dlcv_tf.serve import version_files
+from dlcv_tf.serve import memory, version_files
 from dlcv_tf.serve.config import Config
 from dlcv_tf.serve.errors import Code
 from dlcv_tf.serve.model import Model
@@ -66,13 +65,16 @@ class Version:
             self._close(model)
             is_damaged = isinstance(error, ArtifactError)
             self.refuse(Code.DATA_LOSS if is_damaged else Code.INTERNAL, str(error))
-            log.warning("refused %s/%d: %s", name, self.number, error)
+            log.warning("refused %s/%d: %s (%s)", name, self.number, self.error, self.directory)
             return False
         self.model = model
         return True
 
     def refuse(self, code: Code, error: str) -> None:
-        """Says why the version does not serve."""
+        """Says why the version does not serve: to clients, so not where its directory lies."""
+        shown = "/".join(self.directory.parts[-2:])
+        for place in (self.directory.resolve(), self.directory):
+            error = error.replace(str(place), shown)
         self.code, self.error, self.state = code, error, "END"
 
     @property
@@ -125,7 +127,7 @@ class Version:
             model, self.model = self.model, None
         self._close(model)
         del model
-        _give_back_memory()
+        memory.give_back()
         self.state = "END"
 
     def _close(self, model: Model | None) -> None:
@@ -134,9 +136,3 @@ class Version:
                 model.close()
         except Exception:  # its memory may be lost, the server goes on
             log.exception("failed to unload version %d from %s", self.number, self.directory)
-
-
-def _give_back_memory() -> None:
-    """Has the C library give freed memory back to the system: glibc keeps pieces of it forever."""
-    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
-        trim(0)

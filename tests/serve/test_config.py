@@ -11,7 +11,12 @@ from dlcv_tf.errors import InputError
 from dlcv_tf.serve.config import LEAST, Config
 
 # Fields that a flag of another name, or of another unit, sets.
-OTHERWISE = {"token": "token_file", "max_body": "max_megabytes", "max_pixels": "max_megapixels"}
+OTHERWISE = {
+    "token": "token_file",
+    "max_body": "max_megabytes",
+    "max_bodies": "max_megabytes_together",
+    "max_pixels": "max_megapixels",
+}
 
 
 @pytest.mark.parametrize("name", LEAST)

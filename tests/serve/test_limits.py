@@ -171,3 +171,22 @@ def test_many_idle_connections_harm_nobody(models):
             assert sum(map(is_open, idle)) == count
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_bodies_together_have_a_size_and_the_largest_are_refused(models):
+    with running(models, max_bodies=300_000, max_body=260_000) as (url, connect):
+        padded = BODY + b" " * (250_000 - len(BODY))
+        head = f"POST {PREDICT} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(padded)}\r\n\r\n"
+        large, smaller = connect(), connect()
+        large.sendall(head.encode() + padded[:200_000])
+        smaller.sendall(head.encode() + padded[:150_000])
+        assert is_served(url)
+        large.sendall(padded[200_000:])
+        answer = large.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 503 ") and b"retry-after: 1\r\n" in answer
+        assert b"take the 300000 bytes that there are for all: try again later" in answer
+        smaller.sendall(padded[150_000:])
+        assert smaller.recv(65536).startswith(b"HTTP/1.1 200 ")
+        for _ in range(3):  # nothing of the answered ones counts any more
+            answer = httpx.post(url + PREDICT, content=padded, timeout=30)
+            assert answer.status_code == 200
