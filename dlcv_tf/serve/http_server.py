@@ -174,6 +174,11 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets=None) -> None:
         """Listens, and begins to look after the connections."""
+        if self.config.is_ssl:  # what has not shaken hands is no connection yet, nor in our hands
+            loop = asyncio.get_running_loop()
+            loop.create_server = functools.partial(
+                loop.create_server, ssl_handshake_timeout=HEADER_SECONDS
+            )
         await super().startup(sockets)
         self._sweeping = asyncio.create_task(self._sweep())
 
