@@ -17,7 +17,6 @@ from dlcv_tf.serve.http_messages import Request
 from dlcv_tf.serve.json_documents import quote
 
 HEADER_LENGTH = "inference-header-content-length"
-MAX_RANK = 32
 
 
 def parse(request: Request) -> tuple[dict, dict[str, np.ndarray]]:
@@ -120,11 +119,9 @@ def _inputs(values: dict, binary: memoryview) -> tuple[dict[str, np.ndarray], in
 def _shape(name: str, shape) -> tuple[int, ...]:
     if isinstance(shape, np.ndarray):
         shape = shape.tolist()
-    fits = isinstance(shape, list) and len(shape) <= MAX_RANK
-    if not fits or not all(
-        isinstance(size, int) and not isinstance(size, bool) and 0 <= size < 2**40 for size in shape
-    ):
+    if not isinstance(shape, list) or not all(type(size) is int for size in shape):
         raise invalid(f"got shape {quote(shape)} of input '{name}', expected sizes from 0 up")
+    kserve_tensors.check_shape(shape, name)
     return tuple(shape)
 
 
@@ -161,7 +158,7 @@ def _flat(data, name: str) -> list:
     if not isinstance(data, list):
         raise invalid(f"got data {quote(data)} of input '{name}', expected a list")
     level = data
-    for _ in range(MAX_RANK):
+    for _ in range(kserve_tensors.MAX_RANK):
         if not any(isinstance(value, list | np.ndarray) for value in level):
             return level
         level = [v for value in level for v in (value if isinstance(value, list) else [value])]

@@ -6,11 +6,17 @@ extension. The error texts are Triton's.
 
 import math
 import struct
+from collections.abc import Sequence
 
 import numpy as np
 
 from dlcv_tf.serve.errors import invalid
 from dlcv_tf.serve.model import DEFAULT_SIGNATURE, Model
+
+# Of the protocol, which this server answers too; Triton defines them.
+EXTENSIONS = ("model_repository", "binary_tensor_data", "model_configuration", "statistics")
+MAX_RANK = 32
+MAX_VALUES = 2**40
 
 # NumPy's names, as in the manifest, to KServe's.
 DATATYPES = {
@@ -34,6 +40,24 @@ NUMPY_TYPES = {datatype: name for name, datatype in DATATYPES.items()}
 def datatype_of(array: np.ndarray) -> str:
     """Returns the datatype of an array; objects are strings."""
     return DATATYPES["string" if array.dtype.kind == "O" else array.dtype.name]
+
+
+def check_shape(shape: Sequence[int], name: str) -> None:
+    """Raises unless an array can be of a shape: NumPy has none of (0, 2**40, 2**40) either.
+
+    Args:
+        shape: sizes, as they came.
+        name: of the input, for the error.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT.
+    """
+    fits = len(shape) <= MAX_RANK and all(size >= 0 for size in shape)
+    if not fits or math.prod(size or 1 for size in shape) > MAX_VALUES:
+        raise invalid(
+            f"got shape {str(tuple(shape))[:256]} of input '{name}', expected sizes from 0 up, on "
+            f"at most {MAX_RANK} axes, of together at most {MAX_VALUES} values"
+        )
 
 
 def from_bytes(data, datatype: str, shape: tuple[int, ...], name: str = "input") -> np.ndarray:

@@ -147,7 +147,7 @@ def _line(now: float, seconds: float, call: Call) -> bytes:
         "version": call.version,
         "signature": call.signature,
         "code": call.code.name,
-        "error": call.error,
+        "error": call.error.encode(errors="replace").decode(),  # may quote half a surrogate pair
         "pictures": call.pictures,
         "batch": call.batch,
         "milliseconds": round(seconds * 1e3, 3),

@@ -75,11 +75,13 @@ def answer(request: Request, models: Repository, call: Call) -> Answer:
 
 def _model_spec(name: str, version: str | None, label: str | None) -> tuple:
     """Returns name, version and label of a path's parts, decoded."""
-    if version is not None and int(version) > MAX_VERSION:
-        raise invalid(f"Failed to convert version: {version} to numeric.")
+    if version is not None:
+        digits = version.lstrip("0")  # Python reads no more than 4300 of them
+        if len(digits) > len(str(MAX_VERSION)) or int(digits or "0") > MAX_VERSION:
+            raise invalid(f"Failed to convert version: {version} to numeric.")
     return (
         urllib.parse.unquote(name),
-        None if version is None else int(version),
+        None if version is None else int(digits or "0"),
         None if label is None else urllib.parse.unquote(label),
     )
 

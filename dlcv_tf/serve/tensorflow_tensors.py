@@ -13,6 +13,7 @@ from dlcv_tf.artifact import tfs_messages
 from dlcv_tf.serve.errors import ServingError, invalid
 
 MAX_RANK = 32
+MAX_VALUES = 2**40  # by the sizes that are not zero: NumPy has no (0, 2**40, 2**40)
 
 # Where TensorProto (tensor.proto) lists the values of a type.
 FIELDS = {
@@ -60,6 +61,8 @@ def to_array(tensor, alias: str, max_bytes: int) -> np.ndarray:
     if tensor.tensor_shape.unknown_rank or len(shape) > MAX_RANK or min(shape, default=0) < 0:
         raise _wrong(alias, f"got a shape that is unknown, negative or of rank over {MAX_RANK}")
     count = math.prod(shape)
+    if not count and math.prod(size or 1 for size in shape) > MAX_VALUES:
+        raise _wrong(alias, f"got shape {shape}, which is too large even for no values")
     size = count * (8 if dtype == "string" else np.dtype(dtype).itemsize)
     if tensor.tensor_content:
         return _from_content(tensor.tensor_content, dtype, count, alias).reshape(shape)
