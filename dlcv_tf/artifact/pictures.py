@@ -7,13 +7,15 @@ import io
 import struct
 
 import numpy as np
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from dlcv_tf.errors import InputError
 
 # Only formats that Pillow decodes itself: its EPS reader, for one, starts another program.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 MAX_PIXELS = 50_000_000
+# What the texts in one PNG file unfold to: Pillow's 64 MB are much for a file of 64 KB.
+PngImagePlugin.MAX_TEXT_MEMORY = 4 * 2**20
 ORIENTATION_TAG = 0x0112  # EXIF 2.3, section 4.6.4
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -48,57 +50,9 @@ def decode(data: bytes, channels: int = 3, max_pixels: int = MAX_PIXELS) -> np.n
     Raises:
         PictureError: for empty, truncated, over-limit files and for what is no picture.
     """
-    return pixels_of(opened(data, max_pixels), channels)
-
-
-def opened(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Reads an encoded picture's header alone; `pixels_of` decodes the rest.
-
-    Args:
-        data: the file's bytes.
-        max_pixels: larger pictures are refused.
-
-    Raises:
-        PictureError: for empty and over-limit files and for what is no picture.
-    """
-    if not data:
-        raise PictureError("got an empty file, expected a picture: send the file's bytes")
-    try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise PictureError(f"got too large a picture ({error}): scale it down") from error
-    except Image.UnidentifiedImageError:
-        raise PictureError(
-            f"got {len(data)} bytes that are no picture, expected one of {', '.join(FORMATS)}"
-        ) from None
-    except Exception as error:
-        raise PictureError(
-            f"got a damaged picture header ({error}), expected one of {', '.join(FORMATS)}"
-        ) from error
-    width, height = image.size
-    if width * height > max_pixels:
-        raise PictureError(
-            f"got a picture of {width} x {height} = {width * height / 1e6:.1f} megapixels, "
-            f"expected at most {max_pixels / 1e6:g}: scale it down or raise the limit"
-        )
-    return image
-
-
-def pixels_of(image: Image.Image, channels: int = 3) -> np.ndarray:
-    """Decodes an opened picture, and closes it.
-
-    Args:
-        image: from `opened`.
-        channels: 1 (grey) or 3 (RGB).
-
-    Returns:
-        (height, width, channels) uint8 picture.
-
-    Raises:
-        PictureError: for a truncated or damaged file.
-    """
     if channels not in (1, 3):
         raise InputError(f"got channels={channels!r}, expected 1 (grey) or 3 (RGB)")
+    image = _open(data, max_pixels)
     try:
         image.load()
         pixels = _eight_bits(image).convert("RGB")
@@ -124,7 +78,7 @@ def size(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     Raises:
         PictureError: for empty and over-limit files and for what is no picture.
     """
-    image = opened(data, max_pixels)
+    image = _open(data, max_pixels)
     return image.height, image.width
 
 
@@ -153,6 +107,31 @@ def resize(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         plane = plane.resize((size[1], size[0]), Image.Resampling.BILINEAR)
         resized[number, ..., channel] = np.asarray(plane)
     return resized
+
+
+def _open(data: bytes, max_pixels: int) -> Image.Image:
+    """Reads a picture's header."""
+    if not data:
+        raise PictureError("got an empty file, expected a picture: send the file's bytes")
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise PictureError(f"got too large a picture ({error}): scale it down") from error
+    except Image.UnidentifiedImageError:
+        raise PictureError(
+            f"got {len(data)} bytes that are no picture, expected one of {', '.join(FORMATS)}"
+        ) from None
+    except Exception as error:
+        raise PictureError(
+            f"got a damaged picture header ({error}), expected one of {', '.join(FORMATS)}"
+        ) from error
+    width, height = image.size
+    if width * height > max_pixels:
+        raise PictureError(
+            f"got a picture of {width} x {height} = {width * height / 1e6:.1f} megapixels, "
+            f"expected at most {max_pixels / 1e6:g}: scale it down or raise the limit"
+        )
+    return image
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

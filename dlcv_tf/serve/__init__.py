@@ -38,8 +38,8 @@ A protocol over HTTP is an entry of `app.PROTOCOLS`; the second one is KServe v2
 `fronts.py` starts several processes of all this, which share the ports.
 
 Around all of them: `config.py` has every option, `access.py` asks for the token, `call.py` is one
-request on its way, which `metrics.py` counts and `request_log.py` writes down. `memory.py` has
-large requests wait for one another.
+request on its way, which `metrics.py` counts (by version: `statistics.py`) and `request_log.py`
+writes down. `memory.py` has large requests wait for one another.
 
 Behind `Model.predict` stands what runs the network, which no protocol looks into:
 
@@ -105,6 +105,7 @@ _MODULES = (
     "request_log",
     "servable",
     "served_models",
+    "statistics",
     "server",
     "tensorflow_answers",
     "tensorflow_example_requests",

@@ -68,6 +68,8 @@ class Queue:
     Pictures run together that are of one size and type and for one signature. A request with more
     of them than a batch may hold runs alone.
 
+    `executed` is told of every execution: its size and its seconds.
+
     Args:
         executor: what runs them.
         plan: how.
@@ -77,6 +79,7 @@ class Queue:
         self.name: str = executor.name
         self.plan = plan
         self.signatures: frozenset[str] = getattr(executor, "signatures", frozenset())
+        self.executed: Callable[[int, float], None] = lambda size, seconds: None
         self._executor = executor
         self._free = plan.lanes
         self._filling = 0  # lanes that wait for more pictures
@@ -234,10 +237,14 @@ class Queue:
         """Runs an array, padded to an allowed size by copies of its last picture."""
         count = len(array)
         size = next((size for size in self.plan.sizes if size >= count), count)
-        if size == count:
-            return run(array, call)
-        padded = np.concatenate([array, np.repeat(array[-1:], size - count, axis=0)])
-        return {name: values[:count] for name, values in run(padded, call).items()}
+        if size > count:
+            array = np.concatenate([array, np.repeat(array[-1:], size - count, axis=0)])
+        start = time.perf_counter()
+        outputs = run(array, call)
+        self.executed(size, time.perf_counter() - start)
+        if size > count:
+            outputs = {name: values[:count] for name, values in outputs.items()}
+        return outputs
 
     def _start_next(self) -> None:
         """Gives free lanes to the requests that wait longest; the lock is held."""

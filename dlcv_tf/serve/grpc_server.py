@@ -1,7 +1,6 @@
 """The gRPC port: TF Serving's services, KServe's and health, their threads, TLS and the token."""
 
 import pathlib
-import threading
 import time
 from collections.abc import Callable
 from concurrent import futures
@@ -13,11 +12,19 @@ from dlcv_tf.serve import grpc_health, grpc_methods, kserve_grpc, tensorflow_grp
 from dlcv_tf.serve.call import Call
 from dlcv_tf.serve.config import Config
 from dlcv_tf.serve.errors import Code, ServingError
+from dlcv_tf.serve.grpc_threads import Threads
 from dlcv_tf.serve.repository import Repository
 
 STREAMS = 64  # open at once; each holds a thread
 REFUSING = 0.1  # seconds between the last request taken and the end of all connections
-ASIDE = 64  # threads for health checks and refusals, which must not wait for the others
+HEALTH = 64  # threads for health checks, which must not wait for the others
+REFUSALS = 4  # threads for refusals, which wait for nothing
+
+# Seconds without a message of its client after which an RPC, a stream of them, or a health check
+# gives its thread to another one that needs it.
+PATIENCE = 1.0
+STREAM_PATIENCE = 30.0
+HEALTH_PATIENCE = 0.1
 
 # What a client may do to the port without asking anything: not keep a connection that is dead,
 # unused, or never spoke; but look every ten seconds whether the server is there.
@@ -34,6 +41,9 @@ CONNECTIONS = (
 
 # Path of an RPC to its method.
 METHODS: dict[str, grpc_methods.Method] = {**tensorflow_grpc.METHODS, **kserve_grpc.METHODS}
+
+CHECK = grpc_methods.Method("grpc_health", "check", bytes, lambda *arguments: None)  # if refused
+BUSY = "all threads are busy and the queue is full: try again later"
 
 
 def start(models: Repository, config: Config, observe: Callable[[Call], None]) -> "Server":
@@ -60,7 +70,7 @@ class Server:
     def __init__(self, models: Repository, config: Config, observe: Callable[[Call], None]):
         self._health = grpc_health.Health(models)
         # A thread is taken before a request has arrived: there are as many as may wait for a turn.
-        self._threads = _Threads(config.max_requests, "grpc")
+        self._threads = Threads(config.max_requests, "grpc", PATIENCE)
         self._services = _Services(models, config, observe, self._health, self._threads)
         self._server = grpc.server(
             self._threads,
@@ -97,34 +107,6 @@ class Server:
         return self._threads.taken > 0
 
 
-class _Threads(futures.ThreadPoolExecutor):
-    """A pool that says when all of its threads are taken."""
-
-    def __init__(self, limit: int, name: str):
-        super().__init__(limit, name)
-        self._limit = limit
-        self._lock = threading.Lock()
-        self.taken = 0
-
-    @property
-    def is_full(self) -> bool:
-        """Whether what is submitted now would have to wait."""
-        return self.taken >= self._limit
-
-    def submit(self, function, /, *arguments, **keywords) -> futures.Future:
-        """Runs a function in one of the threads."""
-        with self._lock:
-            self.taken += 1
-        return super().submit(self._run, function, *arguments, **keywords)
-
-    def _run(self, function, *arguments, **keywords):
-        try:
-            return function(*arguments, **keywords)
-        finally:
-            with self._lock:
-                self.taken -= 1
-
-
 class _Services(grpc.GenericRpcHandler):
     """Finds the handler of an RPC, before any of its request has been read."""
 
@@ -133,15 +115,24 @@ class _Services(grpc.GenericRpcHandler):
         self._is_stopped = False
         self._runner = grpc_methods.Runner(models, config, observe)
         self._threads = threads
-        self._stream_threads = _Threads(STREAMS, "grpc-stream")
-        self._aside = futures.ThreadPoolExecutor(ASIDE, "grpc-aside")
-        self._health = health.handlers(self._aside)
-        self._handlers = {path: self._handler(method) for path, method in METHODS.items()}
+        self._stream_threads = Threads(STREAMS, "grpc-stream", STREAM_PATIENCE)
+        self._health_threads = Threads(HEALTH, "grpc-health", HEALTH_PATIENCE)
+        self._refusals = futures.ThreadPoolExecutor(REFUSALS, "grpc-refusal")
+        self._health = {
+            path: self._health_threads.handler(handler)
+            for path, handler in health.handlers(self._health_threads).items()
+        }
+        self._handlers = {
+            path: self._threads_of(method).handler(self._runner.handler(method))
+            for path, method in METHODS.items()
+        }
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         """Returns the handler of an RPC; None, which is UNIMPLEMENTED, for one there is not."""
         if details.method in self._health:
-            return self._health[details.method]
+            if self._health_threads.make_room():
+                return self._health[details.method]
+            return self._refusal(CHECK, ServingError(Code.UNAVAILABLE, BUSY))
         method = METHODS.get(details.method)
         if method is None:
             return None
@@ -149,11 +140,8 @@ class _Services(grpc.GenericRpcHandler):
             if self._is_stopped:
                 raise ServingError(Code.UNAVAILABLE, "the server stops: ask another one")
             grpc_methods.check_caller(self._config, details.invocation_metadata)
-            threads = self._stream_threads if method.on_error else self._threads
-            if threads.is_full:
-                raise ServingError(
-                    Code.UNAVAILABLE, "all threads are busy and the queue is full: try again later"
-                )
+            if not self._threads_of(method).make_room():
+                raise ServingError(Code.UNAVAILABLE, BUSY)
         except ServingError as error:
             return self._refusal(method, error)
         return self._handlers[details.method]
@@ -162,17 +150,14 @@ class _Services(grpc.GenericRpcHandler):
         """Refuses every RPC from now on, but for health."""
         self._is_stopped = True
 
-    def _handler(self, method: grpc_methods.Method) -> grpc.RpcMethodHandler:
-        handler = self._runner.handler(method)
-        if method.on_error:
-            handler.stream_stream.experimental_thread_pool = self._stream_threads
-        return handler
+    def _threads_of(self, method: grpc_methods.Method) -> Threads:
+        return self._stream_threads if method.on_error else self._threads
 
     def _refusal(self, method: grpc_methods.Method, error: ServingError) -> grpc.RpcMethodHandler:
         def refuse(requests, context):
             self._runner.refuse(method, error, context)
 
-        refuse.experimental_thread_pool = self._aside
+        refuse.experimental_thread_pool = self._refusals
         # As a stream, it is called before the request has arrived.
         return grpc.stream_unary_rpc_method_handler(refuse)
 

@@ -5,6 +5,7 @@ Answers hold raw bytes, as Triton's do; requests may hold raw bytes or typed val
 """
 
 import math
+import re
 
 import numpy as np
 from google.protobuf import message_factory
@@ -53,7 +54,7 @@ def server_ready(request, models: Repository, config: Config, call: Call):
 def server_metadata(request, models: Repository, config: Config, call: Call):
     """Answers what this server is."""
     return inference_messages.ServerMetadataResponse(
-        name="dlcv_tf", version=__version__, extensions=["model_repository", "binary_tensor_data"]
+        name="dlcv_tf", version=__version__, extensions=kserve_tensors.EXTENSIONS
     )
 
 
@@ -105,6 +106,14 @@ def model_stream_infer(request, models: Repository, config: Config, call: Call):
     response = inference_messages.ModelStreamInferResponse()
     _infer(request, response.infer_response, models, call)
     return response
+
+
+def model_statistics(request, models: Repository, config: Config, call: Call):
+    """Answers what a version, or all of them, have answered since they serve."""
+    version = _version(request.version)
+    listed = models.statistics(request.name, version)
+    call.model, call.version = request.name, version or 0
+    return inference_messages.ModelStatisticsResponse(model_stats=listed)
 
 
 def repository_index(request, models: Repository, config: Config, call: Call):
@@ -168,8 +177,7 @@ def _inputs(request) -> dict[str, np.ndarray]:
         if "shared_memory_region" in tensor.parameters:
             raise invalid(f"got input '{tensor.name}' in shared memory, expected it in the request")
         shape = tuple(tensor.shape)
-        if min(shape, default=0) < 0 or len(shape) > 32:
-            raise invalid(f"got shape {shape} of input '{tensor.name}', expected sizes from 0 up")
+        kserve_tensors.check_shape(shape, tensor.name)
         if raw:
             array = kserve_tensors.from_bytes(raw[index], tensor.datatype, shape, tensor.name)
         else:
@@ -216,9 +224,9 @@ def _version(text: str) -> int | None:
     """Returns the version of a request, None for the newest."""
     if not text:
         return None
-    if not (text.isdecimal() and text.isascii()):
+    if not re.fullmatch("[0-9]{1,19}", text):
         raise invalid(
-            f"got model version '{text}', expected a whole number, or none for the newest"
+            f"got model version '{text[:64]}', expected a whole number, or none for the newest"
         )
     return int(text)
 
@@ -253,6 +261,7 @@ _ANSWERS = {
     "ModelReady": ("model_ready", model_ready),
     "ModelMetadata": ("metadata", model_metadata),
     "ModelConfig": ("config", model_config),
+    "ModelStatistics": ("statistics", model_statistics),
     "ModelInfer": ("infer", model_infer),
     "ModelStreamInfer": ("infer", model_stream_infer),
     "RepositoryIndex": ("index", repository_index),

@@ -18,9 +18,9 @@ from dlcv_tf.serve.http_messages import Answer, Request
 from dlcv_tf.serve.model import DEFAULT_SIGNATURE, Model
 from dlcv_tf.serve.repository import Repository
 
-EXTENSIONS = ("model_repository", "binary_tensor_data", "model_configuration")
+STATISTICS_PATH = "/v2/models/stats"
 MODEL_PATH = re.compile(
-    "/v2/models/([^/]+)(?:/versions/([0-9]{1,19}))?(?:/(ready|infer|config))?", re.ASCII
+    "/v2/models/([^/]+)(?:/versions/([0-9]{1,19}))?(?:/(ready|infer|config|stats))?", re.ASCII
 )
 REPOSITORY_PATH = re.compile("/v2/repository/models/([^/]+)/(load|unload)", re.ASCII)
 
@@ -44,7 +44,12 @@ def answer(request: Request, models: Repository, call: Call) -> Answer:
     is_read = method in ("GET", "HEAD")
     if is_read and path == "/v2":
         call.method = "server_metadata"
-        return _json({"name": "dlcv_tf", "version": __version__, "extensions": EXTENSIONS})
+        return _json(
+            {"name": "dlcv_tf", "version": __version__, "extensions": kserve_tensors.EXTENSIONS}
+        )
+    if is_read and path == STATISTICS_PATH and "stats" not in models.names():
+        call.method = "statistics"
+        return _json({"model_stats": models.statistics()})
     if method == "POST" and path == "/v2/repository/index":
         call.method = "index"
         return _index(kserve_requests.json_of(request.body), models)
@@ -55,6 +60,11 @@ def answer(request: Request, models: Repository, call: Call) -> Answer:
         spec = urllib.parse.unquote(name), None if version is None else int(version)
         if what == "infer" and method == "POST":
             return _infer(spec, request, models, call)
+        if what == "stats" and is_read:
+            call.method = "statistics"
+            listed = models.statistics(*spec)
+            call.model, call.version = spec[0], spec[1] or 0
+            return _json({"model_stats": listed})
         if what != "infer" and is_read:
             call.method = what or "metadata"
             return _describe(what, spec, models, call)
@@ -94,7 +104,10 @@ def _raw_tensor(request: Request, model: Model) -> dict[str, np.ndarray]:
     """
     query = dict(urllib.parse.parse_qsl(request.query))
     name = query.get("signature_name", DEFAULT_SIGNATURE)
-    ((tensor, spec),) = model.signature(name)["inputs"].items()
+    expected = model.signature(name)["inputs"]
+    if len(expected) != 1:
+        raise invalid(f"got one raw tensor, expected all of {', '.join(expected)}: send JSON")
+    ((tensor, spec),) = expected.items()
     if spec["dtype"] == "string":
         files = np.empty(1, dtype=object)
         files[0] = request.body
@@ -104,6 +117,7 @@ def _raw_tensor(request: Request, model: Model) -> dict[str, np.ndarray]:
         if not re.fullmatch(r"\d{1,9}(,\d{1,9}){0,31}", query["shape"], re.ASCII):
             raise invalid(f"got shape {query['shape'][:64]!r}, expected one like 1,64,64,3")
         sizes = [int(size) for size in query["shape"].split(",")]
+        kserve_tensors.check_shape(sizes, tensor)
     if sizes.count(None) > 1:
         raise invalid(
             f"got a raw tensor for input '{tensor}', of whose shape more than one size is unknown: "
@@ -165,7 +179,7 @@ def _load_or_unload(
     name: str, verb: str, request: Request, models: Repository, call: Call
 ) -> Answer:
     call.method = verb
-    parameters = kserve_requests.json_of(request.body).get("parameters") or {}
+    parameters = kserve_requests.parameters_of(kserve_requests.json_of(request.body), "the request")
     if "config" in parameters or any(key.startswith("file:") for key in parameters):
         raise ServingError(
             Code.UNIMPLEMENTED, "got a model in the request, expected one in the models directory"

@@ -90,6 +90,7 @@ class Metrics:
 
     def observe(self, call: Call) -> None:
         """Counts one answered request."""
+        self._models.count(call)
         key = (call.api, call.method, call.model, call.version, call.code)
         bound = self._bound.get(key)
         if bound is None:

@@ -6,7 +6,6 @@ import pathlib
 from collections.abc import Collection, Iterator
 
 import numpy as np
-from PIL import Image
 
 from dlcv_tf.artifact import answers, examples, manifest, pictures
 from dlcv_tf.errors import InputError
@@ -14,6 +13,7 @@ from dlcv_tf.serve import memory, tuning, warmup
 from dlcv_tf.serve.call import Call
 from dlcv_tf.serve.config import Config
 from dlcv_tf.serve.errors import Code, ServingError, invalid
+from dlcv_tf.serve.statistics import Statistics
 
 DEFAULT_SIGNATURE = "serving_default"
 BYTES_SIGNATURE = "image_bytes"
@@ -51,6 +51,7 @@ class Model:
         self.manifest = manifest.verify(pathlib.Path(directory))
         self.signatures: dict[str, dict] = _signatures(self.manifest)
         self.executor = tuning.load(f"{name}/{version}", directory, self.manifest, config)
+        self.statistics = Statistics()
         self._directory = directory
         self._max_pixels = config.max_pixels
         self._pixels = memory.pixels(config)
@@ -73,6 +74,7 @@ class Model:
                     f"{self.name}/{self.version} fails at a warm-up request of signature "
                     f"{signature or DEFAULT_SIGNATURE}: {error}"
                 ) from error
+        self.executor.executed = self.statistics.executed  # what nobody asked for is not counted
 
     def signature(self, name: str = "") -> dict[str, dict]:
         """Returns a signature; the default one for an empty name.
@@ -145,11 +147,11 @@ class Model:
     def _answer_files(self, files: np.ndarray, call: Call) -> dict[str, np.ndarray]:
         """Answers encoded pictures, with the names of the classes where there are some."""
         with call.stage("decode"):
-            opened, pixels = self._open(files)
+            pixels = self._count_pixels(files)
         with self._pixels.hold(pixels, call):
             if BYTES_SIGNATURE in getattr(self.executor, "signatures", ()):
                 return self._run_in_graph(BYTES_SIGNATURE, {"image_bytes": files}, call)
-            found = self._answer_pictures(opened, call)
+            found = self._answer_pictures(files, call)
         if "classes" in found:
             found["labels"] = answers.labels_of(found, self.manifest.labels)
         return found
@@ -174,13 +176,13 @@ class Model:
             for name, values in found.items()
         }
 
-    def _answer_pictures(self, opened: list[Image.Image], call: Call) -> dict[str, np.ndarray]:
+    def _answer_pictures(self, files: np.ndarray, call: Call) -> dict[str, np.ndarray]:
         """Decodes and answers encoded pictures, which may be of different sizes."""
         channels, images = self.manifest.preprocessing["channels"], []
         with call.stage("decode"):
-            for index, image in enumerate(opened):
-                with _naming(index, opened):
-                    images.append(pictures.pixels_of(image, channels))
+            for index, data in enumerate(files):
+                with _naming(index, files):
+                    images.append(pictures.decode(data, channels, self._max_pixels))
         by_size: dict[tuple, list[int]] = {}
         for index, image in enumerate(images):
             by_size.setdefault(image.shape, []).append(index)
@@ -199,24 +201,23 @@ class Model:
             name: np.concatenate([group[name] for group in groups])[order] for name in groups[0]
         }
 
-    def _open(self, files: np.ndarray) -> tuple[list[Image.Image], int]:
-        """Reads the pictures' headers alone; returns them, and the pixels of all."""
-        opened, pixels = [], 0
+    def _count_pixels(self, files: np.ndarray) -> int:
+        """Returns the pixels of all pictures, read from their headers alone."""
+        pixels = 0
         for index, data in enumerate(files):
             with _naming(index, files):
-                image = pictures.opened(data, self._max_pixels)
-            pixels += image.width * image.height
+                height, width = pictures.size(data, self._max_pixels)
+            pixels += height * width
             if pixels > self._max_pixels:
                 raise invalid(
                     f"got {index + 1} pictures of together {pixels / 1e6:.1f} megapixels, expected "
                     f"at most {self._max_pixels / 1e6:g} in one request: send fewer at once"
                 )
-            opened.append(image)
-        return opened, pixels
+        return pixels
 
 
 @contextlib.contextmanager
-def _naming(index: int, files: Collection) -> Iterator[None]:
+def _naming(index: int, files: np.ndarray) -> Iterator[None]:
     """Says of a bad picture which one it is."""
     try:
         yield

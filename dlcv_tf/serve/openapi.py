@@ -9,6 +9,7 @@ import urllib.parse
 import orjson
 
 from dlcv_tf import __version__
+from dlcv_tf.serve import kserve_rest, page
 from dlcv_tf.serve import openapi_schemas as schemas
 from dlcv_tf.serve.call import Call
 from dlcv_tf.serve.errors import Code, ServingError
@@ -29,6 +30,13 @@ STATUSES = {
     "504": "the deadline passed",
 }
 PICTURE_TYPES = ("image/jpeg", "image/png")
+# What follows the path of a model of KServe v2, and the schema of what it answers.
+DESCRIPTIONS = {
+    "": "KServeMetadata",
+    "/ready": "Ready",
+    "/config": "Config",
+    "/stats": "Statistics",
+}
 BINARY = "application/octet-stream"
 LENGTH = {"schema": {"type": "integer", "minimum": 0}, "description": "bytes of JSON before them"}
 
@@ -114,6 +122,18 @@ def _paths_of_the_server() -> dict:
         PATH: {"get": _operation("openapi", "This document", _json({"type": "object"}))},
         "/v1/models": {"get": _operation("models", "The status of all models", _json(models))},
         "/v2": {"get": _operation("server", "The server's metadata", _json(server))},
+        kserve_rest.STATISTICS_PATH: {
+            "get": _operation(
+                "statistics",
+                "What all versions have answered",
+                _json(schemas.reference("Statistics")),
+            )
+        },
+        page.MODELS_PATH: {
+            "get": _operation(
+                "page", "All versions, for the page", _json(schemas.reference("Page"))
+            )
+        },
         "/v2/repository/index": {
             "post": _operation("index", "All versions of all models", _json(index))
             | {"requestBody": {"content": {"application/json": {"schema": ask}}}}
@@ -150,7 +170,7 @@ def _paths_of_a_model(model: Model) -> dict:
     for way, parameters in ways[:2]:
         start, key = f"/v2/models/{quoted}{way}", f"{name}{way}"
         found = {f"{start}/infer": {"post": _infer(model, key)}}
-        for suffix, schema in (("", "KServeMetadata"), ("/ready", "Ready"), ("/config", "Config")):
+        for suffix, schema in DESCRIPTIONS.items():
             operation = _operation(
                 f"v2/{key}{suffix}",
                 f"{schema} of {name}",

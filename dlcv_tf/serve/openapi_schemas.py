@@ -5,7 +5,7 @@ import base64
 import numpy as np
 
 from dlcv_tf.artifact import answers
-from dlcv_tf.serve import http_pictures, kserve_tensors, tensorflow_requests
+from dlcv_tf.serve import http_pictures, kserve_tensors, statistics, tensorflow_requests
 from dlcv_tf.serve.model import DEFAULT_SIGNATURE
 
 TEXT = {"type": "string"}
@@ -33,6 +33,9 @@ def _list(items: dict, size: int | None = None) -> dict:
     schema = {"type": "array", "items": items}
     return schema if size is None else schema | {"minItems": size, "maxItems": size}
 
+
+_WHOLE = {"type": "integer", "minimum": 0}
+_TIMES = _object({"count": _WHOLE, "ns": _WHOLE})
 
 COMMON = {
     "Error": _object({"error": TEXT}),
@@ -65,6 +68,28 @@ COMMON = {
     ),
     "Ready": _object({"name": TEXT, "ready": {"type": "boolean"}}),
     "Config": _object({"name": TEXT, "input": _list({}), "output": _list({})}),
+    "Statistics": _object(
+        {
+            "model_stats": _list(
+                _object(
+                    {
+                        "name": TEXT,
+                        "version": TEXT,
+                        "last_inference": _WHOLE,
+                        "inference_count": _WHOLE,
+                        "execution_count": _WHOLE,
+                        "inference_stats": _object(
+                            {name: _TIMES for name in ("success", "fail", *statistics.PARTS)}
+                        ),
+                        "batch_stats": _list(
+                            _object({"batch_size": _WHOLE, "compute_infer": _TIMES})
+                        ),
+                    }
+                )
+            )
+        }
+    ),
+    "Page": _object({"version": TEXT, "ready": {"type": "boolean"}, "models": _list({})}),
 }
 
 

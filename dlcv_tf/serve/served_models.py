@@ -7,6 +7,7 @@ import contextlib
 import threading
 from collections.abc import Iterable, Iterator
 
+from dlcv_tf.serve.call import Call
 from dlcv_tf.serve.errors import Code, ServingError, invalid
 from dlcv_tf.serve.model import Model
 from dlcv_tf.serve.models_config import Source
@@ -44,6 +45,36 @@ class ServedModels:
         models = self._models
         newest = [models[name].newest for name in sorted(models)]
         return [version.model for version in newest if version and version.model]
+
+    def count(self, call: Call) -> None:
+        """Adds an answered request to the statistics of the version that answered it."""
+        model = self._models.get(call.model)
+        version = model and model.serving.get(call.version)
+        answered = version and version.model  # once: it may be unloaded meanwhile
+        if answered and call.signature:
+            answered.statistics.answered(call)
+
+    def statistics(self, name: str = "", version: int | None = None) -> list[dict]:
+        """Returns a `ModelStatistics` of each version that serves.
+
+        Args:
+            name: of a model, empty for all.
+            version: of that model, None for all.
+
+        Raises:
+            ServingError: NOT_FOUND for a model or a version that does not serve.
+        """
+        if name:
+            with self.use(name, version):
+                pass
+        found = []
+        for model in [name] if name else self.names():
+            for number, each in sorted(self._models[model].serving.items()):
+                loaded = each.model
+                if loaded and version in (None, number):
+                    spec = {"name": model, "version": str(number)}
+                    found.append(spec | loaded.statistics.to_dict())
+        return found
 
     def names(self) -> list[str]:
         """Returns the names of all models, whether one of their versions serves or not."""

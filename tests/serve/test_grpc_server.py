@@ -14,7 +14,7 @@ import pytest
 
 from dlcv_tf.artifact import inference_messages, tfs_messages
 from dlcv_tf.errors import InputError
-from dlcv_tf.serve import grpc_methods
+from dlcv_tf.serve import grpc_methods, grpc_server
 from dlcv_tf.serve.config import Config
 from dlcv_tf.serve.errors import Code
 from tests.artifact import tiny
@@ -22,6 +22,7 @@ from tests.serve import grpc_client
 
 PREDICT = "PredictionService/Predict"
 CHECK = "Health/Check"
+STREAM = "GRPCInferenceService/ModelStreamInfer"
 
 
 @pytest.fixture(scope="module")
@@ -193,8 +194,44 @@ def test_clients_that_send_nothing_do_not_keep_others_waiting(client):
         assert status(client(CHECK, check())) == "SERVING"
 
 
+@pytest.mark.parametrize("path", [PREDICT, STREAM, CHECK])
+def test_any_number_of_clients_that_send_nothing_gives_way(models_dir, monkeypatch, path):
+    monkeypatch.setattr(grpc_server, "PATIENCE", 0.2)
+    monkeypatch.setattr(grpc_server, "STREAM_PATIENCE", 0.2)
+    with grpc_client.running(models_dir, request_threads=2, queue=2) as client:
+        with socket_clients(client.server.port, 200, path) as idle:
+            time.sleep(0.5)
+            for _ in range(20):
+                client(PREDICT, predict_request(), timeout=5)
+                assert status(client(CHECK, check(), timeout=5)) == "SERVING"
+                assert stream(client) == ["tiny"]
+            ended = [call for call in idle if call.done()]
+            assert len(ended) < 200  # the others may come yet
+            assert {call.code().name for call in ended} <= {"CANCELLED", "UNAVAILABLE"}
+
+
+def stream(client):
+    """Sends one message by a stream; returns the names of the models that answered."""
+    tensor = {"name": "images", "datatype": "UINT8", "shape": [1, 4, 5, 3]}
+    request = inference_messages.ModelInferRequest(model_name="tiny", inputs=[tensor])
+    request.raw_input_contents.append(bytes(60))
+    answers = client.channel.stream_stream(
+        "/inference.GRPCInferenceService/ModelStreamInfer",
+        response_deserializer=inference_messages.ModelStreamInferResponse.FromString,
+    )(iter([request.SerializeToString()]), timeout=5)
+    return [answer.infer_response.model_name for answer in answers]
+
+
+def test_an_rpc_that_ends_without_a_message_is_told_so(client):
+    call = client.channel.stream_unary("/tensorflow.serving.PredictionService/Predict")
+    with pytest.raises(grpc.RpcError) as caught:
+        call(iter(()), timeout=5)
+    assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+    assert caught.value.details() == "got no message, expected one"
+
+
 @contextlib.contextmanager
-def socket_clients(port, count):
+def socket_clients(port, count, path=PREDICT):
     """Opens RPCs whose request never comes."""
     release = threading.Event()
 
@@ -203,19 +240,20 @@ def socket_clients(port, count):
         yield from ()
 
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        calls = [
-            channel.stream_unary("/tensorflow.serving.PredictionService/Predict").future(nothing())
-            for _ in range(count)
-        ]
+        service, name = path.split("/")
+        method = f"/{grpc_client.service(service).full_name}/{name}"
+        # Whatever the method answers with: its answer never comes.
+        calls = [channel.stream_unary(method).future(nothing()) for _ in range(count)]
         try:
-            yield
+            yield calls
         finally:
             release.set()
             for call in calls:
                 call.cancel()
 
 
-def test_more_than_can_wait_is_refused_at_once(models_dir):
+def test_more_than_can_wait_is_refused_at_once(models_dir, monkeypatch):
+    monkeypatch.setattr(grpc_server, "PATIENCE", 60.0)
     with grpc_client.running(models_dir, request_threads=2, queue=2) as client:
         with socket_clients(client.server.port, 4):
             wait_for(lambda: client.error_code(PREDICT, predict_request()) == "UNAVAILABLE")

@@ -220,5 +220,6 @@ def test_shared_memory_is_refused(client):
 
 
 def test_what_the_server_does_not_offer_is_unimplemented(client):
-    statistics = inference_messages.ModelStatisticsRequest()
-    assert client.error("GRPCInferenceService/ModelStatistics", statistics)[0] == "UNIMPLEMENTED"
+    request = inference_messages.SystemSharedMemoryStatusRequest()
+    code, _ = client.error("GRPCInferenceService/SystemSharedMemoryStatus", request)
+    assert code == "UNIMPLEMENTED"
