@@ -1,9 +1,9 @@
 """What a request costs `dlcv serve`, beside PyTriton, LitServe, MLServer and Ray Serve.
 
     python tools/bench_serving.py setup [DIR]    makes an environment for each of the others
-    python tools/bench_serving.py                all servers, one after the other: 11 minutes
+    python tools/bench_serving.py                all servers, one after the other: 9 minutes
     python tools/bench_serving.py --servers dlcv pytriton --seconds 1 --repeats 1
-    python tools/bench_serving.py --models       the shipped models, by `dlcv serve` alone
+    python tools/bench_serving.py --models       the shipped models, `dlcv serve` alone: 4 minutes
 
 Every server has one core, and h2load has another one. What is asked is one 64x64x3 float32 picture
 of a small convolutional network, which all run in ONNX Runtime with one thread; each answer is
@@ -36,7 +36,7 @@ import bench_serving_peers as peers
 import bench_serving_tables as tables
 import grpc
 import numpy as np
-from bench_serving_load import WARM_UP, Load, Server, Way
+from bench_serving_load import Load, Server, Way
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 MODELS = ROOT / "savedmodels"
@@ -142,7 +142,8 @@ class Bench:
             except (RuntimeError, OSError, subprocess.SubprocessError) as error:
                 print(f"NOT MEASURED: {name}: {error}", flush=True)
                 self.note(server=name, error=str(error))
-        self._print(tables.figures(rows, clients), tables.verdicts(rows, self._kinds, OURS))
+        verdicts = tables.verdicts(rows, self._kinds, OURS)
+        self._print(rows, tables.figures(rows, clients), verdicts)
 
     def run_shipped(self) -> None:
         """Measures the shipped models by `dlcv serve`, and prints the table."""
@@ -154,7 +155,7 @@ class Bench:
             for model in sorted(path.name for path in MODELS.iterdir()):
                 for way in shipped.ways(MODELS, model):
                     rows += self._measure(server, model, way, ask(way)(), clients)
-        self._print(tables.figures(rows, clients))
+        self._print(rows, tables.figures(rows, clients))
 
     @contextlib.contextmanager
     def _started(self, name: str, command: list[str], environment: dict) -> Iterator[Server]:
@@ -205,7 +206,7 @@ class Bench:
         self._kinds[title, way.name] = way.kind
         load, rows = Load(way, address, length, server.mark, self._core), []
         for count in clients:
-            load.run(count, min(WARM_UP, self._options.seconds))
+            load.warm_up(count)
             found = [
                 load.run(count, self._options.seconds).figures()
                 for _ in range(self._options.repeats)
@@ -227,8 +228,11 @@ class Bench:
         self.note(**what, **middle, repeats=found)
         return middle
 
-    def _print(self, *parts: str) -> None:
+    def _print(self, rows: list[tuple], *parts: str) -> None:
         print("", *parts, sep="\n\n")
+        failed = [row for row in rows if row[3].get("failed")]
+        for title, way, count, found in failed:
+            print(f"\nFAILED: {found['failed']} requests of {title}, {way}, c={count}")
         if self._disturbed > DISTURBED:
             print(
                 f"\nNOTE: other programs took up to {self._disturbed:.0%} of the server's core: "

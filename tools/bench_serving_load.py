@@ -1,9 +1,11 @@
 """Load on a server by h2load, and the processor time the server takes for it."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import tempfile
 import time
@@ -12,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")
-WARM_UP = 0.5  # seconds
+WARM_UP = 16  # requests of each client before it counts
 GRPC_HEADERS = {"content-type": "application/grpc", "te": "trailers"}
 
 
@@ -92,6 +94,13 @@ class Load:
         self._way, self._address, self._length = way, address, length
         self._mark, self._core = mark, core
 
+    def warm_up(self, clients: int) -> None:
+        """Asks some times, however long that takes, for what only first requests wait for."""
+        with tempfile.TemporaryDirectory() as folder:
+            amount = ["-n", str(WARM_UP * clients)]
+            command = self._command(pathlib.Path(folder), clients, amount)
+            subprocess.run(command, capture_output=True, check=True, timeout=120)
+
     def run(self, clients: int, seconds: float) -> Counts:
         """Asks for some seconds, each client as soon as it has its answer.
 
@@ -99,7 +108,8 @@ class Load:
             RuntimeError: if h2load fails, or nothing is answered.
         """
         with tempfile.TemporaryDirectory() as folder:
-            command = self._command(pathlib.Path(folder), clients, seconds)
+            amount = ["-D", f"{round(1e3 * seconds)}ms"]
+            command = self._command(pathlib.Path(folder), clients, amount)
             start = time.monotonic(), processor_seconds(self._mark), _busy_seconds(self._core)
             done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60)
             server = processor_seconds(self._mark) - start[1]
@@ -113,12 +123,12 @@ class Load:
         failed = max(len(rows) - len(good), self._of_other_length(done.stdout, len(rows), clients))
         return Counts(took / 1e6, good[:, 2] / 1e3, failed, server, max(0.0, others))
 
-    def _command(self, folder: pathlib.Path, clients: int, seconds: float) -> list[str]:
+    def _command(self, folder: pathlib.Path, clients: int, amount: list[str]) -> list[str]:
         body, headers = self._way.body, self._way.headers
         if self._way.is_grpc:
             body, headers = b"\0" + len(body).to_bytes(4, "big") + body, GRPC_HEADERS
         (folder / "body").write_bytes(body)
-        command = ["h2load", "-c", str(clients), "-m", "1", "-D", f"{round(1e3 * seconds)}ms"]
+        command = ["h2load", "-c", str(clients), "-m", "1", *amount]
         command += ["--log-file", str(folder / "log"), "-d", str(folder / "body")]
         command += [] if self._way.is_grpc else ["--h1"]
         command += [f"-H{name}: {value}" for name, value in headers.items()]
@@ -214,11 +224,12 @@ class Server:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        for process in processes(self.mark):
-            try:
-                os.kill(process, 9)
-            except ProcessLookupError:
-                continue
+        last = time.monotonic() + 10
+        while (left := processes(self.mark)) and time.monotonic() < last:
+            for process in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+            time.sleep(0.05)
 
     def check_running(self) -> None:
         """Raises RuntimeError, with the end of its log, if it has ended."""

@@ -150,7 +150,8 @@ def _ray(model: pathlib.Path) -> dict[str, str]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_raylet_start_wait_time_s": "120",
+        "RAY_raylet_start_wait_time_s": "120",  # it gives up early on one core
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": os.fspath(SCRIPTS),
     }
