@@ -98,6 +98,8 @@ class OnnxRunner:
             )
         except Exception as error:  # ONNX Runtime raises a class of its own for each status
             raise ArtifactError(f"{path} is no model ONNX Runtime can load: {error}") from error
+        # A call works in no other thread than its own, and on no other processor.
+        self.is_alone = threads == 1 and self._session.get_providers() == ["CPUExecutionProvider"]
         tensor = _only_input(path, self._session.get_inputs())
         if tensor.type not in _ONNX_TYPES:
             raise ArtifactError(f"{path} takes {tensor.type}, expected one of {[*_ONNX_TYPES]}")
@@ -140,6 +142,7 @@ class LiteRTRunner:
         make = functools.partial(_interpreter, os.fspath(path), threads)
         first = make()
         self._lanes = _Lanes(lanes, make, first)
+        self.is_alone = threads == 1  # a call works in no other thread than its own
         self._image_size = image_size and tuple(image_size)
         inputs = first.get_input_details()
         self.input_name = _only_input(path, list(inputs))

@@ -36,6 +36,8 @@ class Executor(Protocol):
 class InProcess:
     """Runs a file by one of the TF-free runners, in the thread of the request.
 
+    `is_alone` tells whether nothing but that thread does the work.
+
     Args:
         directory: the artifact.
         name: one of `IN_PROCESS`.
@@ -48,6 +50,7 @@ class InProcess:
     ):
         self.name = name
         self._run = runners.load(directory, name, threads, lanes)
+        self.is_alone = getattr(getattr(self._run, "raw", self._run), "is_alone", False)
 
     def __call__(self, images: np.ndarray, call: Call) -> dict[str, np.ndarray]:
         """Answers a batch of pictures of one size."""

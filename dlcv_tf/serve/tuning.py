@@ -1,7 +1,9 @@
 """Chooses, at load, by measuring: the executor, its threads, and whether batches pay.
 
-Each step is bounded to a part of a second, since a version serves only afterwards. Times are the
-least of some runs, taken in turns, so that other load on the machine hits all candidates alike.
+Each step is bounded to a part of a second, since a version serves only afterwards. The machine may
+have other work meanwhile, which must not change what is chosen. So what runs in one thread is
+timed by that thread's own processor time; what runs in several, by the clock, again and again until
+its best time has come back. Candidates take turns, so that other work hits all of them alike.
 """
 
 import logging
@@ -23,7 +25,8 @@ from dlcv_tf.serve.executors import Executor
 # models it won nothing over the better of these, and takes several times as long to load.
 AUTO = ("onnx", "tflite")
 SECONDS = 0.2  # for one comparison, and for the table of batches
-ROUNDS = 5
+TIMES = 3  # so often a candidate must take about its least time
+ABOUT = 1.05
 CLEARLY = 0.9  # the part of the time that another executor, or a batch, must stay below
 MUCH = 0.7  # the same for more threads, which others then do not have
 MOST_THREADS = 4  # of one execution: a small network has no work for more
@@ -225,15 +228,23 @@ def _fastest(
 
 
 def _times(candidates: list[Executor], images: np.ndarray, budget: float) -> list[float]:
-    """Returns the least seconds of each candidate in some rounds, at least one after the first."""
+    """Returns the least seconds of each candidate, once they are settled or the time is up."""
+    are_alone = all(getattr(executor, "is_alone", False) for executor in candidates)
+    clock = time.thread_time if are_alone else time.perf_counter
+    for executor in candidates:
+        executor(images, Call())  # the first run of a shape sets things up
     start = time.perf_counter()
-    times = [float("inf")] * len(candidates)
-    for round_number in range(ROUNDS + 1):
-        for index, executor in enumerate(candidates):
-            begin = time.perf_counter()
+    times: list[list[float]] = [[] for _ in candidates]
+    while True:
+        for executor, taken in zip(candidates, times, strict=True):
+            begin = clock()
             executor(images, Call())
-            if round_number:  # the first run of a shape sets things up
-                times[index] = min(times[index], time.perf_counter() - begin)
-        if round_number and time.perf_counter() - start > budget:
-            break
-    return times
+            taken.append(clock() - begin)
+        if time.perf_counter() - start > budget or all(map(_is_settled, times)):
+            return [min(taken) for taken in times]
+
+
+def _is_settled(times: list[float]) -> bool:
+    """Whether the least time has come back: it is not that of a lucky moment, nor of a bad one."""
+    least = sorted(times)[:TIMES]
+    return len(least) == TIMES and least[-1] <= ABOUT * least[0]

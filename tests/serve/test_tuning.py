@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+import time
 
 import numpy as np
 import onnx
@@ -122,6 +123,38 @@ def test_the_table_of_batches_is_of_a_picture_and_bounded(tmp_path):
     assert [*table] == [2**power for power in range(len(table))]
     assert table[1] > 2 * table[max(table)] > 0  # of so small a network mostly the call counts
     assert tuning.best_batch(table) > 1
+
+
+class Interrupted(executors.InProcess):
+    """One whose thread loses the processor to other work for a while, in each call."""
+
+    def __call__(self, images, call):
+        time.sleep(0.02)
+        return super().__call__(images, call)
+
+
+def test_other_work_on_the_machine_does_not_count(tmp_path):
+    directory, images = tiny.artifact(tmp_path), tiny.ramp(8, 8)[None]
+    alone = Interrupted(directory, "onnx", threads=1)
+    assert alone.is_alone and max(tuning._times([alone, alone], images, 0.2)) < 0.01
+    together = Interrupted(directory, "onnx", threads=2)
+    assert not together.is_alone
+    (seconds,) = tuning._times([together], images, 0.2)  # only the clock knows
+    assert seconds > 0.02
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "expected"),
+    [
+        ([], False),
+        ([5.0, 5.0], False),
+        ([9.0, 5.0, 5.1, 8.0, 5.2], True),
+        ([5.0, 5.1, 4.0], False),  # of a new least there may be more
+        ([5.0, 5.0, 6.0], False),
+    ],
+)
+def test_times_are_settled_once_the_least_came_back(milliseconds, expected):
+    assert tuning._is_settled(milliseconds) is expected
 
 
 @pytest.mark.parametrize(
