@@ -104,7 +104,7 @@ def good_infers() -> list[Grpc]:
     )
     calls = [of_text(KSERVE + "ModelInfer", text) for text in (typed, raw, files, floats)]
     calls.append(of_text(KSERVE + "ModelStreamInfer", raw))
-    for name in ("ModelReady", "ModelMetadata", "ModelConfig"):
+    for name in ("ModelReady", "ModelMetadata", "ModelConfig", "ModelStatistics"):
         calls.append(of_text(KSERVE + name, 'name: "tiny" version: "1"'))
     for name in ("ServerLive", "ServerReady", "ServerMetadata", "RepositoryIndex"):
         calls.append(Grpc(KSERVE + name))

@@ -280,7 +280,8 @@ def kserve_posts(draw) -> Http:
 GET_PATHS = (
     "/v1/models /v1/models/tiny /v1/models/tiny/versions/1 /v1/models/tiny/versions/1/metadata "
     "/v1/models/tiny/labels/x/metadata /v2 /v2/models/tiny /v2/models/tiny/versions/1/ready "
-    "/v2/models/tiny/config /v2/health/ready /healthz /metrics /openapi.json / /page/models.json"
+    "/v2/models/tiny/config /v2/models/tiny/stats /v2/models/stats /v2/health/ready /healthz "
+    "/metrics /openapi.json / /page/models.json"
 ).split()
 POST_PATHS = (
     "/v1/models/tiny:predict /v1/models/tiny/versions/1:predict /v2/models/tiny/infer "

@@ -3,6 +3,7 @@
     python tools/fuzz_serving.py                           an hour, all targets
     python tools/fuzz_serving.py --seconds 60 --target pictures
     python tools/fuzz_serving.py --engine hypothesis       without atheris
+    python tools/fuzz_serving.py --replay report.json      only what was found before
 
 Every target is a way in for bytes from a client. Atheris, guided by the branches they reach in
 dlcv_tf and Pillow, first mutates good requests as bytes; then it chooses for Hypothesis what to
@@ -13,6 +14,7 @@ Needs `pip install atheris` beside the development extra.
 """
 
 import argparse
+import base64
 import importlib.util
 import json
 import os
@@ -43,12 +45,15 @@ def main() -> None:
     parser.add_argument("--engine", choices=("atheris", "hypothesis"), default="atheris")
     parser.add_argument("--corpus", metavar="DIR", help="keeps what reached something new")
     parser.add_argument("-o", "--output", metavar="FILE", help="report as JSON")
+    parser.add_argument("--replay", metavar="FILE", help="a report, whose finds are sent again")
     parser.add_argument("--inside", nargs=2, help=argparse.SUPPRESS)  # mode, report
     options = parser.parse_args()
     sys.path.insert(0, str(TOOLS.parent))
     if options.inside:
         run_inside(options)
         return
+    if options.replay:
+        sys.exit(replay(json.loads(pathlib.Path(options.replay).read_text())))
     if options.engine == "atheris" and importlib.util.find_spec("atheris") is None:
         sys.exit(
             "atheris is not installed: `python -m pip install atheris` in this environment, or "
@@ -70,6 +75,24 @@ def target_names() -> list[str]:
     import fuzz_targets
 
     return [*fuzz_targets.TARGETS]
+
+
+def replay(rows: list[dict]) -> bool:
+    """Sends again what a report holds; prints what is still found, and returns whether it is."""
+    import fuzz_targets
+
+    finds = [(row["target"], find) for row in rows for find in row["findings"] if "encoded" in find]
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        fuzz_targets.serving(pathlib.Path(directory)) as watched,
+    ):
+        for name, find in finds:
+            data = base64.b64decode(find["encoded"])
+            watched.send(fuzz_targets.TARGETS[name].kind.decode(data))
+        for find in watched.findings.values():
+            print(f"{find['kind']}: {find['details']}\n    {find['request']}")
+    print(f"{len(finds)} sent again, {len(watched.findings)} still found")
+    return bool(watched.findings)
 
 
 def run_all(names: list[str], options, corpus: pathlib.Path) -> list[dict]:

@@ -17,6 +17,7 @@ AS_THEY_ARE = (
     "tls_certificate",
     "tls_key",
     "cors",
+    "grpc_compression",
     "tensor_content",
     "executor",
     "threads",
@@ -148,6 +149,12 @@ def _add_ports(group) -> None:
     group.add_argument("--tls-certificate", metavar="FILE", help="PEM file, for HTTPS and gRPC")
     group.add_argument("--tls-key", metavar="FILE", help="PEM file of its private key")
     group.add_argument("--cors", action="store_true", help="let pages of other origins call")
+    group.add_argument(
+        "--grpc-compression",
+        action="store_true",
+        help="take compressed gRPC messages, which unfold before their number is limited: for "
+        "clients that are trusted",
+    )
     group.add_argument(
         "--tensor-content",
         action="store_true",

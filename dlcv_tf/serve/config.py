@@ -46,8 +46,9 @@ class Config:
         max_connections: open ones of HTTP, and as many of gRPC; beyond, those that idle longest are
             closed, and where none idles, new ones are refused.
         max_body: largest request body in bytes, before and after inflation.
-        max_bodies: bytes of all request bodies of HTTP together, from their first byte until they
-            are answered; beyond, the largest that still arrive are refused (503).
+        max_bodies: bytes of all request bodies together, of HTTP from their first byte until they
+            are answered; beyond, the largest that still arrive are refused (503). As many of gRPC,
+            from the moment that they are whole.
         max_pixels: of all encoded pictures in one request together.
         token: what clients must send as `Authorization: Bearer TOKEN`, or None.
         tls_certificate: PEM file of the certificate chain, or None for plain HTTP and gRPC.
@@ -55,6 +56,8 @@ class Config:
         cors: whether pages of other origins may call.
         request_log: file that gets a line of JSON for each request, or None.
         log_pictures: whether that log holds the pictures too.
+        grpc_compression: clients may compress gRPC messages; whoever may call could then have
+            them unfold to more than the machine has.
         tensor_content: gRPC answers hold bytes, rather than TF Serving's lists of values.
         labels_before_load: a version label may point to a version that is not loaded.
         unload_emptied: a model whose directory holds no version any more is unloaded, as in TF
@@ -91,6 +94,7 @@ class Config:
     cors: bool = False
     request_log: str | None = None
     log_pictures: bool = False
+    grpc_compression: bool = False
     tensor_content: bool = False
     labels_before_load: bool = False
     unload_emptied: bool = False

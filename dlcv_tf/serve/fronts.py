@@ -241,6 +241,7 @@ def main() -> int:
     if "--verbose" in sys.argv:
         logging.basicConfig(format="%(message)s")
         logging.getLogger("dlcv_tf").setLevel(logging.INFO)
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(0))  # while it loads: it cleans up
     with _kept_while_used(os.environ["PROMETHEUS_MULTIPROC_DIR"]):
         try:
             models = Repository(config)

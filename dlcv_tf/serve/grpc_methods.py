@@ -57,6 +57,8 @@ class Runner:
         self._config = config
         self._observe = observe
         self._bodies = memory.bodies(config)
+        # Those that wait for a turn are all in memory.
+        self._capacity = memory.Capacity(config.max_bodies)
         self._turns = threading.BoundedSemaphore(config.request_threads)
 
     def handler(self, method: Method) -> grpc.RpcMethodHandler:
@@ -102,6 +104,10 @@ class Runner:
             yield response
 
     def _run(self, method: Method, data: bytes, call: Call) -> bytes:
+        with self._capacity.take(len(data)):
+            return self._run_in_turn(method, data, call)
+
+    def _run_in_turn(self, method: Method, data: bytes, call: Call) -> bytes:
         with call.stage("queue"):
             self._take_turn(call)
         try:

@@ -41,6 +41,10 @@ MESSAGES = {
 }
 
 
+class _TooBigError(Exception):
+    """A number that is beyond the range; its digits."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Document:
     """A JSON object.
@@ -129,6 +133,11 @@ def _read(body: bytes, text: bytes, arrays: list[np.ndarray]) -> Document:
     except json.JSONDecodeError as error:
         message = _rapidjson_message(error)
         raise invalid(f"JSON Parse error: {message} at offset: {error.pos}") from None
+    except _TooBigError as error:
+        offset = _offset(str(error), characters)
+        raise invalid(
+            f"JSON Parse error: Number too big to be stored in double. at offset: {offset}"
+        ) from None
     except RecursionError as error:
         raise invalid(f"JSON Parse error: {error}") from None
     if not isinstance(values, dict):
@@ -151,8 +160,14 @@ def _double(digits: str) -> float:
     """Returns a number as RapidJSON reads it, who refuses what is beyond the range."""
     value = float(digits)
     if math.isinf(value):
-        raise invalid("JSON Parse error: Number too big to be stored in double.")
+        raise _TooBigError(digits)
     return value
+
+
+def _offset(digits: str, text: str) -> int:
+    """Returns where a number stands that no other one before it begins with, strings aside."""
+    tokens = rf'"[^"\\]*+(?:\\.[^"\\]*+)*+"|(?<![-+.\w]){re.escape(digits[:400])}'
+    return next(found.start() for found in re.finditer(tokens, text) if found[0][0] != '"')
 
 
 def _first_of_each(pairs: list[tuple]) -> dict:

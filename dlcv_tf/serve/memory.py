@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 from dlcv_tf.serve.call import Call
 from dlcv_tf.serve.config import Config
+from dlcv_tf.serve.errors import Code, ServingError
 from dlcv_tf.serve.tuning import available_cores
 
 CORES = 4  # cores for each request of the largest size that may be under way
@@ -82,6 +83,43 @@ class Allowance:
                 self._let_go = 0
         if is_much:
             give_back()
+
+
+class Capacity:
+    """So many bytes as may be there at once: whoever comes when it is full is refused.
+
+    Args:
+        limit: bytes.
+    """
+
+    def __init__(self, limit: int):
+        self._limit = limit
+        self._lock = threading.Lock()
+        self.taken = 0
+
+    @contextlib.contextmanager
+    def take(self, size: int) -> Iterator[None]:
+        """Takes room while inside.
+
+        Args:
+            size: bytes; if they are more than all, they have it alone.
+
+        Raises:
+            ServingError: UNAVAILABLE if there is no room.
+        """
+        with self._lock:
+            if self.taken and self.taken + size > self._limit:
+                raise ServingError(
+                    Code.UNAVAILABLE,
+                    f"the requests under way take the {self._limit} bytes that there are for all: "
+                    "try again later",
+                )
+            self.taken += size
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.taken -= size
 
 
 def give_back() -> None:

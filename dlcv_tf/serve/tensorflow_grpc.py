@@ -19,6 +19,7 @@ from dlcv_tf.serve.grpc_methods import Method
 from dlcv_tf.serve.model import DEFAULT_SIGNATURE, Model
 from dlcv_tf.serve.repository import Repository
 
+MOST_NAMED = 1000  # inputs that an error names
 # TensorFlow's names of types (DataTypeString), where they are not NumPy's.
 _TYPE_NAMES = {"float32": "float", "float64": "double", "float16": "half"}
 
@@ -151,6 +152,8 @@ def _fill_spec(target, name: str, model: Model, signature_name: str) -> None:
 def _inputs(sent, expected: dict[str, dict], max_bytes: int) -> dict[str, np.ndarray]:
     """Returns the arrays of a request's inputs, which must be those of the signature."""
     if len(sent) != len(expected):
+        if len(sent) > MOST_NAMED:
+            raise invalid(f"input size does not match signature: {len(sent)}!={len(expected)}")
         names = sorted(sent), sorted(expected)
         extra, missing = sorted({*sent} - {*expected}), sorted({*expected} - {*sent})
         got, wanted, extra, missing = (",".join(list) for list in (*names, extra, missing))

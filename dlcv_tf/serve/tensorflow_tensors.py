@@ -53,7 +53,7 @@ def to_array(tensor, alias: str, max_bytes: int) -> np.ndarray:
         ServingError: INVALID_ARGUMENT for one that contradicts itself, or of a type no model takes.
     """
     dtype = NAMES.get(tensor.dtype)
-    shape = tuple(dim.size for dim in tensor.tensor_shape.dim)
+    shape = tuple(dim.size for dim in tensor.tensor_shape.dim[: MAX_RANK + 1])
     if dtype is None:
         raise _wrong(
             alias, f"got DataType {tensor.dtype}, expected one of {', '.join(NAMES.values())}"

@@ -14,15 +14,18 @@ import threading
 import time
 import zlib
 
+import grpc
 import httpx
 import pytest
 from PIL import Image
 
+from dlcv_tf.artifact import inference_messages
 from dlcv_tf.serve import json_documents, memory, server, tensorflow_requests
 from dlcv_tf.serve.call import Call
 from dlcv_tf.serve.errors import Code, ServingError
 from tests.artifact import tiny
-from tests.serve.test_faults import BODY, PREDICT, megabytes, started
+from tests.serve import grpc_client
+from tests.serve.test_faults import BODY, PREDICT, megabytes, predict_request, started
 
 GZIP = {"content-encoding": "gzip"}
 
@@ -76,13 +79,38 @@ def at_once() -> int:
     return max(1, memory.available_cores() // memory.CORES)
 
 
+def chunk(name: bytes, data: bytes) -> bytes:
+    """Returns a chunk of a PNG file."""
+    check = struct.pack(">I", zlib.crc32(name + data))
+    return struct.pack(">I", len(data)) + name + data + check
+
+
+def test_texts_in_a_picture_do_not_unfold_to_more_than_a_little(small):
+    """A PNG file of 64 kilobytes may hold 64 MB of text; forty in one request took 3.7 GB once."""
+    process, client = small
+
+    def with_texts(count: int) -> str:
+        text = zlib.compress(bytes(2**20 - 1), 9)
+        texts = [chunk(b"zTXt", b"name %d\0\0" % number + text) for number in range(count)]
+        whole = tiny.encoded(tiny.ramp(8, 8))
+        header = whole[:33]  # with the chunk that is to be the first
+        return base64.b64encode(header + b"".join(texts) + whole[33:]).decode()
+
+    def ask(count: int) -> httpx.Response:
+        files = [{"b64": with_texts(count)}] * 40
+        body = {"signature_name": "image_bytes", "instances": files}
+        return client.post(PREDICT, json=body)
+
+    assert ask(3).status_code == 200
+    before = megabytes(process, "VmRSS")
+    assert most_during(process, lambda: ask(3)) < before + 50
+    answers = []
+    assert most_during(process, lambda: answers.append(ask(63))) < before + 50
+    assert answers[0].status_code == 400 and "text chunks" in answers[0].json()["error"]
+
+
 def png(side: int) -> bytes:
     """Returns a PNG file whose header says more than its body holds."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        check = struct.pack(">I", zlib.crc32(name + data))
-        return struct.pack(">I", len(data)) + name + data + check
-
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     body = chunk(b"IDAT", zlib.compress(bytes(1000)))
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + body + chunk(b"IEND", b"")
@@ -259,3 +287,50 @@ def test_large_requests_wait_in_turn_and_small_ones_do_not():
         raise ZeroDivisionError
     with allowance.hold(100, Call(deadline=time.monotonic() + 1)):  # all of it is free again
         pass
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_compressed_messages_are_taken_by_option_alone(models, allowed):
+    """gRPC inflates them before anybody is asked: sixty-four of 90 KB took 6 GB."""
+    options = {"compression": grpc.Compression.Gzip}
+    with grpc_client.running(models, executor="onnx", grpc_compression=allowed) as client:
+        code, text = "OK", ""
+        try:
+            client("PredictionService/Predict", predict_request(), **options)
+        except grpc.RpcError as error:
+            code, text = error.code().name, error.details()
+        assert code == ("OK" if allowed else "UNIMPLEMENTED")
+        assert allowed or "gzip" in text
+        client("PredictionService/Predict", predict_request())
+
+
+def test_messages_that_wait_are_no_more_than_a_few(models, monkeypatch):
+    """Each is small enough, and their number is; but not all of them together."""
+    limit = 2**20
+    request = inference_messages.ModelInferRequest(model_name="tiny")
+    request.raw_input_contents.append(bytes(limit - 100))
+    came, may_end = threading.Semaphore(0), threading.Event()
+
+    @contextlib.contextmanager
+    def held(*_):
+        came.release()
+        assert may_end.wait(20)
+        yield
+
+    limits = {"max_body": limit, "max_bodies": 3 * limit}
+    with (
+        grpc_client.running(models, executor="onnx", **limits) as client,
+        concurrent.futures.ThreadPoolExecutor(4) as threads,
+    ):
+        monkeypatch.setattr(memory.Allowance, "hold", held)
+
+        def ask() -> str:
+            return client.error("GRPCInferenceService/ModelInfer", request)[0]
+
+        waiting = []
+        for _ in range(3):
+            waiting.append(threads.submit(ask))
+            assert came.acquire(timeout=10)
+        assert ask() == "UNAVAILABLE"
+        may_end.set()
+        assert {each.result() for each in waiting} == {ask()} == {"INVALID_ARGUMENT"}

@@ -21,6 +21,7 @@ from tests.artifact import tiny
 from tests.serve import artifacts
 
 PREDICT = "/v1/models/tiny:predict"
+TOO_BIG = "JSON Parse error: Number too big to be stored in double."
 FLOATS = "/v1/models/floats:predict"
 PIXEL = [[[1, 2, 3]]]  # one picture of one pixel
 PIXEL_TEXT = json.dumps({"instances": [PIXEL]}, indent=4)
@@ -117,6 +118,8 @@ ROWS = [
     ("POST", PREDICT, "", 400, "JSON Parse error: The document is empty"),
     ("POST", PREDICT, " \n", 400, "JSON Parse error: The document is empty. at offset: 2"),
     ("POST", PREDICT, "nonsense", 400, "JSON Parse error: Invalid value. at offset: 0"),
+    ("POST", PREDICT, '{"a": "1e999", "b": [1, 1e999]}', 400, f"{TOO_BIG} at offset: 24"),
+    ("POST", PREDICT, '{"b": [0, -' + "9" * 310 + "]}", 400, f"{TOO_BIG} at offset: 10"),
     ("POST", PREDICT, "{", 400, "JSON Parse error: Missing a name for object member. at offset: 1"),
     (
         "POST",

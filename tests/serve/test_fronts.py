@@ -94,6 +94,16 @@ def test_fronts_end_with_their_parent_and_leave_nothing(server, tmp_path):
     assert [*(tmp_path / "temporary").iterdir()] == []
 
 
+def test_fronts_whose_parent_is_killed_while_they_load_leave_nothing(tmp_path):
+    with running(tmp_path, "--port", "0") as process:
+        wait_for(lambda: len(children(process.pid)) == 2)
+        fronts = children(process.pid)
+        process.kill()
+        process.wait()
+        wait_for(lambda: not any(pathlib.Path(f"/proc/{pid}").exists() for pid in fronts))
+    assert [*(tmp_path / "temporary").iterdir()] == []
+
+
 def free_ports() -> list[int]:
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as o:
         return [each.getsockname()[1] for each in (one, o)]

@@ -30,7 +30,7 @@ TARGETS = (
     "models_config",
 )
 EXAMPLES = settings(
-    max_examples=200,
+    max_examples=150,
     database=None,
     deadline=None,
     derandomize=True,  # the same ones in each run: CI is no place for surprises

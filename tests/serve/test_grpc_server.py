@@ -169,7 +169,7 @@ def test_a_message_over_the_limit_is_refused(models_dir):
 
 
 def test_a_message_that_inflates_beyond_the_limit_is_refused(models_dir):
-    with grpc_client.running(models_dir, max_body=100_000) as client:
+    with grpc_client.running(models_dir, max_body=100_000, grpc_compression=True) as client:
         options = {"compression": grpc.Compression.Gzip}
         client(PREDICT, predict_request(np.zeros((1, 100, 300, 3), np.uint8)), **options)
         code, text = client.error(

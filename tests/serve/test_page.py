@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dlcv_tf.artifact import pictures
 from dlcv_tf.serve import page as served
 from dlcv_tf.serve import server
 from tests.artifact import tiny
@@ -191,6 +192,74 @@ def test_a_chosen_file_is_answered_and_again_by_another_model(visit, site):
     with page.expect_response(re.compile("negative/versions/1:predict")):
         page.select_option("#model", "negative/1")
     page.wait_for_selector("figcaption")
+
+
+HANDED = """([name, type, text]) => {
+    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    const handed = new DataTransfer();
+    handed.items.add(new File([bytes], name, { type }));
+    return handed;
+}"""
+COPY = """async (text) => {
+    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    const item = new ClipboardItem({ "image/png": new Blob([bytes], { type: "image/png" }) });
+    await navigator.clipboard.write([item]);
+}"""
+
+
+def test_a_picture_is_dropped_or_pasted(visit, site):
+    page = visit(site)
+    page.wait_for_selector("#samples button")
+    page.select_option("#model", "negative/1")
+    dropped, pasted = tiny.ramp(12, 16), tiny.ramp(16, 12)
+    text = base64.b64encode(tiny.encoded(dropped)).decode()
+    transfer = page.evaluate_handle(HANDED, ["a.png", "image/png", text])
+    page.dispatch_event("body", "dragover", {"dataTransfer": transfer})
+    assert page.evaluate("document.body.classList.contains('dropping')")
+    page.dispatch_event("body", "drop", {"dataTransfer": transfer})
+    page.wait_for_selector("#result:not(.waiting) canvas")
+    assert not page.evaluate("document.body.classList.contains('dropping')")
+    is_negative(page, 255 - dropped)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.evaluate(COPY, base64.b64encode(tiny.encoded(pasted)).decode())
+    with page.expect_response(re.compile("negative/versions/1:predict")):
+        page.keyboard.press("Control+V")
+    page.wait_for_selector("#result:not(.waiting) canvas")
+    is_negative(page, 255 - pasted)
+    notes = page.evaluate_handle(HANDED, ["a.txt", "text/plain", ""])
+    page.evaluate("notes => dispatchEvent(new ClipboardEvent('paste', notes))", notes)
+    assert page.is_hidden("#error")  # what is no picture is not pasted
+
+
+def is_negative(page, expected: np.ndarray) -> None:
+    """Whether the answer is that picture, and the one beside it its negative."""
+    given, answered = pixels(page, 0)[..., :3], pixels(page, 1)[..., :3]
+    height, width = expected.shape[:2]
+    assert answered.shape[0] * width == answered.shape[1] * height
+    step = answered.shape[0] / height
+    places = (np.arange(max(height, width)) * step + step / 2).astype(int)
+    sampled = answered[places[:height]][:, places[:width]]
+    np.testing.assert_allclose(sampled, expected, atol=12)
+    np.testing.assert_allclose(255 - given.astype(int), answered, atol=12)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+def test_page_and_server_agree_which_way_is_up(visit, site, format):
+    """The server reads the orientation of a camera's JPEG, and no other format's."""
+    page = visit(site)
+    page.wait_for_selector("#samples button")
+    page.select_option("#model", "negative/1")
+    for orientation in (1, 3, 5, 6, 8):
+        exif = Image.Exif()
+        exif[pictures.ORIENTATION_TAG] = orientation
+        picture = Image.fromarray(tiny.ramp(12, 16).repeat(4, axis=0).repeat(4, axis=1))
+        exact = {"JPEG": {"quality": 98}, "PNG": {}, "WEBP": {"lossless": True}}[format]
+        data = tiny.encoded(picture, format, exif=exif, **exact)
+        name, kind = f"a.{format.lower()}", f"image/{format.lower()}"
+        with page.expect_response(re.compile("negative/versions/1:predict")):
+            page.set_input_files("#file", {"name": name, "mimeType": kind, "buffer": data})
+        page.wait_for_selector("#result:not(.waiting) canvas")
+        is_negative(page, 255 - pictures.decode(data).astype(int))
 
 
 def test_the_token_is_asked_for_kept_in_the_tab_and_forgotten(visit, tmp_path):

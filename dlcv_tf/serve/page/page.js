@@ -7,6 +7,8 @@ import { dot, rows } from "./status.js";
 
 const SOON = 1000; // milliseconds between two looks at the models, while some are being loaded
 const LATER = 5000;
+const PNG = 0x89504e47; // "\x89PNG"
+const EXIF = 0x65584966; // "eXIf"
 const METRICS = { accuracy: "accuracy", map50: "mAP at 0.5", miou: "mean IoU" };
 
 const at = (id) => document.getElementById(id);
@@ -137,7 +139,7 @@ async function ask() {
     const wantsPicture = one.kind === "map" || one.kind === "picture";
     const [answer, bitmap] = await Promise.all([
       api.predict(one.model, one.number, chosen.file, wantsPicture),
-      createImageBitmap(chosen.file).catch(() => null), // of a format that the server alone reads
+      bitmapOf(chosen.file).catch(() => null), // of a format that the server alone reads
     ]);
     if (number === asked) await show(one, answer, bitmap);
   } catch (error) {
@@ -147,6 +149,18 @@ async function ask() {
   } finally {
     if (number === asked) at("result").classList.remove("waiting");
   }
+}
+
+// As the server reads it, which turns a JPEG upright and no PNG: browsers turn both.
+async function bitmapOf(file) {
+  const view = new DataView(await file.arrayBuffer());
+  if (view.byteLength < 8 || view.getUint32(0) !== PNG) return createImageBitmap(file);
+  const kept = [file.slice(0, 8)];
+  for (let start = 8, end = 8; start + 8 <= view.byteLength; start = end) {
+    end = start + 12 + view.getUint32(start); // a chunk: length, name, data, checksum
+    if (view.getUint32(start + 4) !== EXIF) kept.push(file.slice(start, end));
+  }
+  return createImageBitmap(new Blob(kept, { type: file.type }));
 }
 
 async function show(one, answer, bitmap) {
