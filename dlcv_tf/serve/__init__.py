@@ -35,7 +35,8 @@ A protocol over HTTP is an entry of `app.PROTOCOLS`; the second one is KServe v2
     http_encoding.py         compressed bodies, and headers that let pages of other origins call
 
 `http_server.py` is uvicorn with limits on what a client may hold, and a drain that loses nothing;
-`fronts.py` starts several processes of all this, which share the ports.
+`fronts.py` starts several processes of all this, which share the ports. `stopping.py` has the
+signals that stop them.
 
 Around all of them: `config.py` has every option, `access.py` asks for the token, `call.py` is one
 request on its way, which `metrics.py` counts (by version: `statistics.py`) and `request_log.py`
@@ -105,8 +106,9 @@ _MODULES = (
     "request_log",
     "servable",
     "served_models",
-    "statistics",
     "server",
+    "statistics",
+    "stopping",
     "tensorflow_answers",
     "tensorflow_example_requests",
     "tensorflow_examples",

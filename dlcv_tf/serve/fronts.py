@@ -29,6 +29,7 @@ from collections.abc import Callable, Iterator
 from prometheus_client import multiprocess
 
 from dlcv_tf.errors import InputError
+from dlcv_tf.serve import stopping
 from dlcv_tf.serve.config import Config
 from dlcv_tf.serve.repository import Repository
 
@@ -46,7 +47,7 @@ def serve(
     stand_in: Callable[[Config], contextlib.AbstractContextManager],
     say: Callable[[dict], None],
 ) -> None:
-    """Serves with `config.fronts` processes until SIGINT (Ctrl-C) or SIGTERM.
+    """Serves with `config.fronts` processes until SIGTERM, SIGINT (Ctrl-C) or SIGHUP.
 
     Args:
         config: the server's options.
@@ -57,9 +58,12 @@ def serve(
     Raises:
         InputError: for a port that cannot be had, and for what a front cannot start with.
     """
-    stopped: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {n: signal.signal(n, lambda number, _: stopped.append(number)) for n in numbers}
+    stopped: list[float] = []
+
+    def stop(*_) -> None:
+        stopped.append(time.monotonic())
+
+    before = {number: signal.signal(number, stop) for number in stopping.signals()}
     with contextlib.ExitStack() as held:
         held.callback(lambda: [signal.signal(*pair) for pair in before.items()])
         port = held.enter_context(_reserve(bind, config.host, config.port)).getsockname()[1]
@@ -76,7 +80,7 @@ def serve(
         _stop(fronts, stopped, config.drain)
 
 
-def _keep(fronts: list["_Front"], stopped: list[int], absence: "_Absence", say: Callable) -> None:
+def _keep(fronts: list["_Front"], stopped: list[float], absence: "_Absence", say: Callable) -> None:
     """Starts fronts that died again, until the server is stopped."""
     is_said = False
     while not stopped:
@@ -131,18 +135,20 @@ def _reserve(bind: Callable, host: str, port: int) -> socket.socket:
     with bind(host, port) as alone:  # nobody else has it
         family, address = alone.family, alone.getsockname()
     held = socket.socket(family)
+    # As `bind` does: else the connections of a server that has just stopped keep others out.
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     held.bind(address)
     return held
 
 
-def _stop(fronts: list["_Front"], stopped: list[int], drain: float) -> None:
+def _stop(fronts: list["_Front"], stopped: list[float], drain: float) -> None:
     """Has all fronts drain; a second signal cuts what is under way."""
     for front in fronts:
         front.process.terminate()
     last = time.monotonic() + drain + END_SECONDS
     while any(front.process.poll() is None for front in fronts) and time.monotonic() < last:
-        if len(stopped) > 1:
+        if stopped[-1] - stopped[0] > stopping.ONE_STOP:
             break
         time.sleep(LOOK / 2)
 

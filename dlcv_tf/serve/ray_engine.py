@@ -21,7 +21,7 @@ import threading
 import grpc
 
 from dlcv_tf.errors import InputError
-from dlcv_tf.serve import access, grpc_server, http_server, ray_replica
+from dlcv_tf.serve import access, grpc_server, http_server, ray_replica, stopping
 from dlcv_tf.serve.config import Config
 from dlcv_tf.serve.repository import Repository
 
@@ -52,10 +52,7 @@ def serve(config: Config, as_json: bool = False) -> None:
     config = _placed(config)
     stop, run = threading.Event(), secrets.token_hex(8)
     ray_serve = start(config)
-    before = {
-        number: signal.signal(number, lambda *_: stop.set())
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in stopping.signals()}
     try:
         deployed = deploy(config, run)
         ready = {
@@ -242,8 +239,8 @@ def _ray():
         import ray.serve
     except ImportError as error:
         raise InputError(
-            f"got --engine ray without Ray ({error}): install it with pip install 'dlcv-tf[ray]', "
-            "or serve with --engine embedded"
+            f"got --engine ray without Ray ({error}): install the extra `ray` of dlcv-tf "
+            "(pip install '.[ray]' in its directory), or serve with --engine embedded"
         ) from None
     return ray
 

@@ -63,15 +63,9 @@ class Repository(ServedModels):
                 if not self._is_closed.is_set():
                     self._update(name, is_asked_for=True)
             self._is_first_look_over = True
-            models = self._models
-        if not _serving(models) and not self._is_closed.is_set():
-            reasons = [
-                f"{name}/{version.number}: {version.error}"
-                for name, model in models.items()
-                for version in model.tried.values()
-                if version.error
-            ]
-            reasons += [f"{name}: {model.error}" for name, model in models.items() if model.error]
+            self._remember_if_complete()
+        if not _serving(self._models) and not self._is_closed.is_set():
+            reasons = [f"{which}: {why}" for which, why in self.refused().items()]
             place = self.config.models_config or self.directory
             raise InputError(f"none of the models in {place} can be served: {'; '.join(reasons)}")
 
@@ -228,6 +222,7 @@ class Repository(ServedModels):
                 if version.state != "AVAILABLE":
                     log.info("%s/%d serves", model.source.name, version.number)
                 version.state, version.error = "AVAILABLE", model.error
+        self._remember_if_complete()
         self._retire(_serving(before) - _serving(after))
 
     def _retire(self, versions: set[Version]) -> None:

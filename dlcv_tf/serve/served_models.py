@@ -26,14 +26,19 @@ class ServedModels:
         # Never changed, always replaced: who reads meanwhile sees the old models or the new ones.
         self._models = {source.name: Servable(source) for source in sources}
         self._is_first_look_over = False
+        self._was_complete = False
         self.is_withheld = False  # `ready` is not to be said yet, whatever is loaded
         self._is_closed = threading.Event()
 
     @property
     def ready(self) -> bool:
-        """Whether every model serves or has failed, and at least one serves."""
+        """Whether requests are to be sent here: first once all models serve, then while one does.
+
+        So an update that brings a broken model does not replace servers that are well; and a model
+        that is broken later on takes none of them away.
+        """
         serves = any(model.serving for model in self._models.values())
-        return serves and self._is_first_look_over and not self.is_withheld
+        return serves and self._was_complete and not self.is_withheld
 
     def model_ready(self, name: str, version: int | None = None) -> bool:
         """Whether a model, or a version of it, answers requests."""
@@ -45,6 +50,17 @@ class ServedModels:
         models = self._models
         newest = [models[name].newest for name in sorted(models)]
         return [version.model for version in newest if version and version.model]
+
+    def refused(self) -> dict[str, str]:
+        """Returns why models serve in no version: `NAME/VERSION`, or `NAME`, to the reason."""
+        found = {}
+        for name, model in self._models.items():
+            if not model.serving and not model.is_unloaded:
+                tried = model.tried.values()
+                found |= {f"{name}/{each.number}": each.error for each in tried if each.error}
+                if model.error:
+                    found[name] = model.error
+        return found
 
     def count(self, call: Call) -> None:
         """Adds an answered request to the statistics of the version that answered it."""
@@ -84,6 +100,12 @@ class ServedModels:
         """Returns the labels of a model as they stand: label to version."""
         model = self._models.get(name)
         return dict(model.labels) if model else {}
+
+    def _remember_if_complete(self) -> None:
+        """Notes that all models serve, but for those that somebody unloaded."""
+        wanted = [model for model in self._models.values() if not model.is_unloaded]
+        if self._is_first_look_over and wanted and all(model.serving for model in wanted):
+            self._was_complete = True
 
     @contextlib.contextmanager
     def use(

@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import resource
-import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ from collections.abc import Callable, Iterator
 import uvloop
 
 from dlcv_tf.errors import InputError
-from dlcv_tf.serve import access, fronts, grpc_server, metrics, request_log
+from dlcv_tf.serve import access, fronts, grpc_server, metrics, request_log, stopping
 from dlcv_tf.serve.app import App
 from dlcv_tf.serve.call import Call
 from dlcv_tf.serve.config import Config
@@ -27,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 def serve(config: Config, as_json: bool = False) -> None:
-    """Serves a models directory until SIGINT (Ctrl-C) or SIGTERM; prints one line when ready.
+    """Serves a models directory until SIGTERM, SIGINT (Ctrl-C) or SIGHUP; says when it is ready.
 
     Args:
         config: the server's options.
@@ -159,16 +158,20 @@ async def _serve(
     http = Server(app, config)
     stopped = asyncio.Event()
 
+    loop, since = asyncio.get_running_loop(), []
+
     def stop() -> None:
-        if stopped.is_set():
+        since.append(loop.time())
+        if since[-1] - since[0] > stopping.ONE_STOP:
             log.warning("stopped for the second time: what is under way is cut")
             os._exit(1)  # whatever a thread still runs
+        log.info("stopping: what is under way is answered, within %g s", config.drain)
         stopped.set()
         app.drain()
         http.stop()
 
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    signals = stopping.signals()
+    for number in signals:
         loop.add_signal_handler(number, stop)
     serving = asyncio.create_task(http.serve(sockets=[listener]))
     load = asyncio.sleep(0) if config.fronts > 1 else asyncio.to_thread(models.load)
@@ -183,19 +186,20 @@ async def _serve(
                 "rest": url(config, *listener.getsockname()[:2]),
                 "grpc": grpc and address(config.host, grpc.port),
                 "models": served(models),
+                "refused": models.refused(),
             }
             print(ready_line(ready, as_json), flush=True)
             await waiting
     finally:
         http.stop()
-        stopping = [serving, asyncio.to_thread(grpc.stop, config.drain)] if grpc else [serving]
-        await asyncio.gather(*stopping)
+        ending = [serving, asyncio.to_thread(grpc.stop, config.drain)] if grpc else [serving]
+        await asyncio.gather(*ending)
         is_cut = app.is_busy or bool(grpc and grpc.is_busy)
         if not is_cut:
             await asyncio.to_thread(models.close)
             await asyncio.wait([loading])
         waiting.cancel()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in signals:
             loop.remove_signal_handler(number)
     return is_cut
 
@@ -262,11 +266,16 @@ def ready_line(ready: dict, as_json: bool) -> str:
     """Returns the ready line.
 
     Args:
-        ready: `rest` and `grpc`, the addresses (None without gRPC), and `models`, as `served`.
+        ready: `rest` and `grpc`, the addresses (None without gRPC), `models`, as `served`, and
+            `refused`: what keeps the server from being ready.
         as_json: whether programs are to read it.
     """
     if as_json:
         return json.dumps(ready)
     names = ", ".join("{name}/{version} by {executor}".format(**each) for each in ready["models"])
     addresses = "{rest} and, for gRPC, {grpc}" if ready["grpc"] else "{rest}"
-    return f"dlcv serve: ready at {addresses.format(**ready)} ({names})"
+    where = f"{addresses.format(**ready)} ({names})"
+    if refused := ready.get("refused"):
+        reasons = "; ".join(f"{which}: {why}" for which, why in refused.items())
+        return f"dlcv serve: answers at {where}, but is not ready: {reasons}"
+    return f"dlcv serve: ready at {where}"

@@ -104,6 +104,19 @@ def test_fronts_whose_parent_is_killed_while_they_load_leave_nothing(tmp_path):
     assert [*(tmp_path / "temporary").iterdir()] == []
 
 
+def test_fronts_follow_a_server_whose_connections_are_hardly_gone(tmp_path):
+    port, _ = free_ports()
+    models = tiny.artifact(tmp_path / "before").parents[1]
+    with dlcv_serve("--models", str(models), "--port", str(port)) as one:
+        ready(one)
+        with httpx.Client() as client:
+            client.get(f"http://127.0.0.1:{port}/healthz")
+            one.terminate()  # the server closes first: its side of the connection is TIME-WAIT
+            assert one.wait(20) == 0
+    with running(tmp_path, "--port", str(port)) as process:
+        assert json.loads(ready(process))["rest"].endswith(f":{port}")
+
+
 def free_ports() -> list[int]:
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as o:
         return [each.getsockname()[1] for each in (one, o)]

@@ -20,7 +20,7 @@ HAS_RAY = importlib.util.find_spec("ray") is not None
 @pytest.mark.skipif(HAS_RAY, reason="Ray is installed")
 def test_a_missing_ray_says_how_to_have_it(models_dir):
     message = failure("--engine", "ray", "--models", str(models_dir))
-    assert "without Ray" in message and "pip install 'dlcv-tf[ray]'" in message
+    assert "without Ray" in message and "pip install '.[ray]'" in message
     with pytest.raises(InputError, match="without Ray"):
         ray_engine.application({"models": str(models_dir)})
 

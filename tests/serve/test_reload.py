@@ -98,7 +98,7 @@ def test_a_wrong_configuration_at_the_start_is_an_error(start):
 
 def test_one_model_that_is_missing_does_not_take_the_others_down(start):
     repository = start(OTHER, 'name: "lost" base_path: "nowhere"')
-    assert repository.ready
+    assert not repository.ready
     assert repository.names() == ["lost", "other"]
     assert repository.model_ready("other") and not repository.model_ready("lost")
     expected = "Could not find any versions of model lost: Could not find base path .*nowhere"

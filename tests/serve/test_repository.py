@@ -118,3 +118,31 @@ def test_a_loaded_model_answers_on_when_its_directory_vanishes(tmp_path):
     image = tiny.ramp(3, 3)[None]
     answer = find(repository, "net").predict({"images": image})
     assert answer["probabilities"].shape == (1, len(tiny.LABELS))
+
+
+def test_ready_is_first_when_all_models_serve_and_then_while_one_does(tmp_path):
+    tiny.artifact(tmp_path, "net", 1)
+    broken = tiny.artifact(tmp_path, "broken", 1)
+    good = (broken / "model.onnx").read_bytes()
+    file_lost(broken)
+    repository = load(tmp_path)
+    assert find(repository, "net").version == 1 and not repository.ready
+    (refused,) = repository.refused().items()
+    assert refused[0] == "broken/1" and "model.onnx is missing" in refused[1]
+    (broken / "model.onnx").write_bytes(good)
+    repository.look()
+    assert repository.ready and not repository.refused()
+    file_lost(tiny.artifact(tmp_path, "later", 1))
+    repository.look()
+    assert repository.ready and "later/1" in repository.refused()
+    repository.close()
+
+
+def test_an_unloaded_model_keeps_nobody_from_being_ready(tmp_path):
+    tiny.artifact(tmp_path, "net", 1)
+    file_lost(tiny.artifact(tmp_path, "broken", 1))
+    repository = load(tmp_path)
+    assert not repository.ready
+    repository.unload_model("broken")
+    assert repository.ready
+    repository.close()

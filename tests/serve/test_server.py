@@ -40,7 +40,7 @@ def ready(process: subprocess.Popen) -> str:
     return line
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_it_says_when_it_is_ready_and_stops_cleanly(models_dir, number):
     with dlcv_serve("--models", str(models_dir), "--port", "0") as process:
         line = ready(process)
@@ -66,6 +66,30 @@ def test_the_ready_line_as_json(models_dir):
     ]
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+", line["rest"])
     assert re.fullmatch(r"127\.0\.0\.1:\d+", line["grpc"])
+
+
+def test_a_model_that_is_refused_is_named_with_the_address(tmp_path):
+    tiny.artifact(tmp_path, "net", 1)
+    (tiny.artifact(tmp_path, "broken", 1) / "model.onnx").unlink()
+    with dlcv_serve("--models", str(tmp_path), "--port", "0") as process:
+        line = ready(process)
+        process.terminate()
+        process.communicate(timeout=20)
+    assert re.search(r"answers at http\S+ .*\(net/1 by \w+\), but is not ready: broken/1: ", line)
+
+
+def test_two_signals_at_once_are_one_and_nohup_keeps_it_from_a_third(models_dir):
+    command = ["nohup", sys.executable, "-c", COMMAND, "serve", "--models", str(models_dir)]
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([*command, "--port", "0"], **options) as process:
+        url = re.search(r"http://[\d.:]+", ready(process))[0]
+        process.send_signal(signal.SIGHUP)
+        time.sleep(0.2)
+        assert httpx.get(url + "/v2/health/ready").status_code == 200
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 0 and "second time" not in errors
 
 
 def test_it_is_ready_within_one_and_a_half_seconds(models_dir):
