@@ -37,6 +37,8 @@ from dlcv_tf.serve.http_messages import Answer, Request
 from dlcv_tf.serve.repository import Repository
 from dlcv_tf.serve.request_bodies import Bodies, Body
 
+MOST_OF_A_PATH = 512  # characters that are kept of it
+
 log = logging.getLogger(__name__)
 
 # Path prefix (any letter case) to the protocol that answers below it, in a thread.
@@ -97,20 +99,23 @@ class App:
             answer = http_encoding.preflight(headers)
         if answer is None:
             query = scope["query_string"].decode("latin-1")
-            answer = await self._observed(Request(method, path, headers, query=query), receive)
+            request = Request(method, path, headers, query=query)
+            answer = await self._observed(request, receive, scope.get("client"))
         await _send(send, answer)
 
-    async def _observed(self, request: Request, receive) -> Answer:
+    async def _observed(self, request: Request, receive, client: tuple | None) -> Answer:
         """Answers a request of which something is measured, whatever becomes of it."""
         call = Call(
             deadline=time.monotonic() + self._config.timeout,
             request_id=request_id(request.headers.get("x-request-id", "")),
+            peer="{}:{}".format(*client) if client else "",
+            path=f"{request.method} {request.path[:MOST_OF_A_PATH]}",
         )
         with self._bodies.one() as body:
             answer = await self._received(request, body, receive, call)
         if self._config.cors:
             answer = http_encoding.cross_origin(answer)
-        call.bytes_out = len(answer.body)
+        call.bytes_out, call.status = len(answer.body), answer.status
         self._observe(call)
         further = answer.headers | {"x-request-id": call.request_id}
         if call.stages:  # W3C Server-Timing, in milliseconds: browsers show it

@@ -35,6 +35,9 @@ class Call:
     code: Code = Code.OK
     error: str = ""  # its text, for another code than OK
     request_id: str = ""
+    peer: str = ""  # address and port of the client
+    path: str = ""  # of HTTP, behind the method: as sent
+    status: int = 0  # of HTTP
     bytes_in: int = 0
     bytes_out: int = 0
     body: bytes | None = None  # of the request, only where the log is to hold it

@@ -4,6 +4,7 @@ import dataclasses
 import logging
 import threading
 import time
+import urllib.parse
 from collections.abc import Callable, Iterator
 
 import grpc
@@ -74,6 +75,7 @@ class Runner:
     def refuse(self, method: Method, error: ServingError, context: grpc.ServicerContext) -> None:
         """Ends an RPC with an error before its request has been read."""
         call = Call(api=method.api, method=method.name, request_id=_request_id(context))
+        call.peer = self._peer(context)
         _failed(call, error)
         self._observe(call)
         _abort(context, error)
@@ -129,6 +131,12 @@ class Runner:
                 call.check_deadline()
                 raise ServingError(Code.DEADLINE_EXCEEDED, "the deadline passed in the queue")
 
+    def _peer(self, context: grpc.ServicerContext) -> str:
+        """Returns the client's address, which only the log wants to know."""
+        if self._config.request_log is None:
+            return ""
+        return urllib.parse.unquote(context.peer().partition(":")[2])  # ipv6:%5B::1%5D:5001
+
     def _call(self, method: Method, data: bytes, context: grpc.ServicerContext) -> Call:
         left = context.time_remaining()
         if left is None or left > NO_DEADLINE:
@@ -138,6 +146,7 @@ class Runner:
             method=method.name,
             deadline=time.monotonic() + left,
             request_id=_request_id(context),
+            peer=self._peer(context),
             bytes_in=len(data),
             body=data if self._config.log_pictures else None,
         )

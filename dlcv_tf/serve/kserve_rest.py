@@ -58,6 +58,7 @@ def answer(request: Request, models: Repository, call: Call) -> Answer:
     if match := MODEL_PATH.fullmatch(path):
         name, version, what = match.groups()
         spec = urllib.parse.unquote(name), None if version is None else int(version)
+        call.model = models.known(spec[0])
         if what == "infer" and method == "POST":
             return _infer(spec, request, models, call)
         if what == "stats" and is_read:

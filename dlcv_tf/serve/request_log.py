@@ -141,6 +141,9 @@ def _line(now: float, seconds: float, call: Call) -> bytes:
     values = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f"{now % 1:.3f}"[1:] + "Z",
         "request_id": call.request_id,
+        "peer": call.peer,
+        "path": call.path,
+        "status": call.status,
         "api": call.api,
         "method": call.method,
         "model": call.model,

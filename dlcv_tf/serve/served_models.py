@@ -96,6 +96,10 @@ class ServedModels:
         """Returns the names of all models, whether one of their versions serves or not."""
         return sorted(self._models)
 
+    def known(self, name: str) -> str:
+        """Returns the name if a model has it, else "": what clients make up counts nowhere."""
+        return name if name in self._models else ""
+
     def labels(self, name: str) -> dict[str, int]:
         """Returns the labels of a model as they stand: label to version."""
         model = self._models.get(name)

@@ -53,19 +53,21 @@ def answer(request: Request, models: Repository, call: Call) -> Answer:
     if method == "POST" and (match := POST_PATH.fullmatch(path)):
         *spec, verb = match.groups()
         spec = _model_spec(*spec)
+        call.model = models.known(spec[0])
         # The path's letter case does not count, the verb's does: TF Serving compares it again.
         if verb == "predict":
             return _predict(spec, request, models, call)
         if verb in ("classify", "regress"):
             return _classify_or_regress(verb, spec, request.body, models, call)
     if method == "GET" and LIST_PATH.fullmatch(path):
+        call.method = "list"
         return _list(models)
     if method == "GET" and (match := GET_PATH.fullmatch(path)):
         *spec, subresource = match.groups()
         if spec[0] is None:
             raise invalid("Missing model name in request.")
         name, version, label = _model_spec(*spec)
-        call.method = subresource or "status"
+        call.method, call.model = subresource or "status", models.known(name)
         if subresource == "metadata":
             with models.use(name, version, label) as model:
                 return _metadata(model)

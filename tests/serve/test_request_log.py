@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import pathlib
+import re
 import time
 
 import httpx
@@ -45,6 +46,29 @@ def test_a_line_for_each_request(models, tmp_path, log_pictures):
     assert ("body" in good) == log_pictures
     if log_pictures:
         assert base64.b64decode(good["body"]) == BODY
+
+
+def test_who_asked_for_what_is_written_of_all_that_fails(models, tmp_path):
+    path = tmp_path / "requests.jsonl"
+    with (
+        server.running(models, request_log=str(path), token="right") as url,
+        httpx.Client(base_url=url, headers={"authorization": "Bearer right"}) as client,
+    ):
+        client.post(PREDICT, content=BODY, headers={"authorization": "Bearer wrong"})
+        client.post(PREDICT, content=b"{")
+        client.post("/v2/models/tiny/infer", content=b"{")
+        client.get("/v1/models/made-up/metadata")
+        text = client.get("/metrics").text
+    lines = [json.loads(line) for line in path.read_text().splitlines()][:4]
+    assert [line["status"] for line in lines] == [401, 400, 400, 404]
+    assert [line.get("model") for line in lines] == [None, "tiny", "tiny", None]
+    assert [line["path"] for line in lines[:3:2]] == [
+        f"POST {PREDICT}",
+        "POST /v2/models/tiny/infer",
+    ]
+    assert all(re.fullmatch(r"127\.0\.0\.1:\d+", line["peer"]) for line in lines)
+    assert 'code="INVALID_ARGUMENT",method="predict",model="tiny"' in text
+    assert "made-up" not in text
 
 
 @pytest.mark.skipif(not pathlib.Path("/dev/full").exists(), reason="there is no /dev/full here")
