@@ -32,6 +32,10 @@ class PictureError(InputError):
     """A file that is no picture, is damaged, or is larger than allowed."""
 
 
+class TooManyPixelsError(PictureError):
+    """A picture of more pixels than the limit."""
+
+
 def decode(data: bytes, channels: int = 3, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Decodes an encoded picture by the rule that training, export and serving share.
 
@@ -127,7 +131,7 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
         ) from error
     width, height = image.size
     if width * height > max_pixels:
-        raise PictureError(
+        raise TooManyPixelsError(
             f"got a picture of {width} x {height} = {width * height / 1e6:.1f} megapixels, "
             f"expected at most {max_pixels / 1e6:g}: scale it down or raise the limit"
         )

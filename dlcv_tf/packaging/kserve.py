@@ -53,6 +53,7 @@ def _service(name: str, model: dict, scaling: dict) -> dict:
 # Pods by requests under way for each; the last one stays, as the first call would wait for models.
 _SCALING = {"minReplicas": 1, "maxReplicas": 8, "scaleMetric": "concurrency", "scaleTarget": 16}
 _CPU = {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "2Gi"}}
+_DLCV = _CPU | {"limits": {"memory": kubernetes.MEMORY_LIMIT}}
 _GPU = {
     "requests": {"cpu": "2", "memory": "4Gi"},
     "limits": {"memory": "8Gi", "nvidia.com/gpu": "1"},
@@ -115,12 +116,13 @@ def _runtime(plan: Plan) -> dict:
     """Returns the ServingRuntime of the project's own image."""
     container = kubernetes.container(plan.image) | {
         "name": "kserve-container",
-        "args": server_arguments(models=MOUNT, port=PORT, grpc_port=GRPC_PORT),
+        "args": server_arguments(
+            *kubernetes.PICTURES, models=MOUNT, port=PORT, grpc_port=GRPC_PORT
+        ),
         "ports": [{"name": "http1", "containerPort": PORT, "protocol": "TCP"}],
         **_probes("/v2/health/ready", "/v2/health/live"),
     }
-    for key in ("lifecycle", "volumeMounts"):  # Knative takes neither of these
-        del container[key]
+    del container["lifecycle"]  # Knative takes none
     del container["resources"]  # as each service says
     annotations = {"prometheus.kserve.io/port": str(PORT), "prometheus.kserve.io/path": "/metrics"}
     return {
@@ -132,6 +134,7 @@ def _runtime(plan: Plan) -> dict:
             "supportedModelFormats": [{"name": "dlcv", "version": "1", "autoSelect": True}],
             "protocolVersions": ["v1", "v2", "grpc-v2"],
             "containers": [container],
+            "volumes": [kubernetes.SCRATCH],
         },
     }
 
@@ -142,7 +145,7 @@ def _dlcv(plan: Plan) -> dict:
         "runtime": RUNTIME,
         "protocolVersion": "v2",
         "storageUri": plan.storage,
-        "resources": _CPU,
+        "resources": _DLCV,
     }
     return _service("dlcv", model, _SCALING)
 
@@ -166,8 +169,14 @@ Then one of
     kubectl apply -f dlcv.yaml                # dlcv serve (image {plan.image}), all models
 
     kubectl wait --for=condition=Ready inferenceservice --all --timeout=5m
+    (printf '{{"signature_name": "image_bytes", "instances": [{{"b64": "'
+     base64 < PICTURE.jpg | tr -d '\\n'
+     printf '"}}]}}') > REQUEST
     curl -H "Host: HOST_OF_THE_SERVICE" -d @REQUEST \\
         http://INGRESS/v1/models/{cluster_name(name)}:predict
+
+`dlcv serve` takes the file as it is, too: `--data-binary @PICTURE.jpg -H 'Content-Type:
+image/jpeg'`.
 
 In `tensorflow.yaml` a model's name is the service's: small letters, `-` for `_`. Triton and `dlcv
 serve` keep the names above.
@@ -192,6 +201,8 @@ are labelled.
 - Probes: `/v2/health/...` of Triton and `dlcv serve`; TF Serving has none, so the model's status.
 - `dlcv.yaml` listens on port {PORT} for HTTP; gRPC is on {GRPC_PORT} in the pod, for whoever adds
   that port.
+- The root of `dlcv.yaml`'s container is read-only; `/tmp` is a volume of its own.
+{kubernetes.memory("`dlcv.yaml`: 1 GiB is")}
 """
     checked = """
 No cluster was at hand. All fields of the services and of the runtime are ones that the classes of

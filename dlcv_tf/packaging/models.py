@@ -68,7 +68,8 @@ def read(directories: Sequence[str | os.PathLike]) -> list[Model]:
         if one.place == other.place:
             raise InputError(
                 f"got {one.place} twice, in {one.directory} and {other.directory}, expected each "
-                "version once: leave one out"
+                "version once (name and version are those of manifest.json, not of the directory, "
+                "which `dlcv serve` goes by): leave one out, or export the model again"
             )
     names = [name for name, _ in by_name(models)]
     for one, other in itertools.combinations(names, 2):

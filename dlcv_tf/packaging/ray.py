@@ -57,8 +57,9 @@ def _readme(models: Sequence[Model]) -> str:
     body = f"""
 ## Start
 
-Needs `pip install 'dlcv-tf[ray]'`. **Ray listens on all interfaces** for its own processes,
-whatever `host` says here: use it inside a network that you trust, or in a network namespace.
+Needs `pip install '.[ray]'`, in the project's directory. **Ray listens on all interfaces** for its
+own processes, whatever `host` says here: use it inside a network that you trust, or in a network
+namespace.
 
     cd THIS_DIRECTORY && serve run serve_config.yaml       # a cluster of this machine alone
     serve deploy serve_config.yaml                         # a cluster that runs already

@@ -139,6 +139,8 @@ def _readme(models: Sequence[Model]) -> str:
     docker compose -f compose.yaml -f compose.tensorrt.yaml up    # the same, TensorRT in FP16
     docker compose -f compose.yaml -f compose.cpu.yaml up         # no GPU
 
+`compose.cpu.yaml` takes the GPU away by `!reset`, which Docker Compose knows from 2.24.4 on.
+
 HTTP is on port 8000, gRPC on 8001, Prometheus's numbers on 8002 at `/metrics`, of this machine
 alone. Wait for `/v2/models/{name}/ready`, not for `/v2/health/ready` alone.
 

@@ -26,7 +26,7 @@ def check_token(config: Config, authorization: str) -> None:
     # In a time that does not tell how much of a wrong token is right.
     is_right = hmac.compare_digest(given, config.token.encode())
     if scheme.lower() != "bearer" or not is_right:
-        got = "another token" if authorization else "none"
+        got = "another token" if authorization else "no token"
         raise ServingError(
             Code.UNAUTHENTICATED, f"got {got}, expected the header Authorization: Bearer TOKEN"
         )

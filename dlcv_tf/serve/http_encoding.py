@@ -14,13 +14,18 @@ PIECE = 2**20  # bytes; most bodies are shorter, and inflated once
 LEAST = 32 * 1024  # bytes of an answer worth compressing; a list of scores is far below
 TEXTS = ("application/json", "text/")  # tensors and pictures hardly shrink
 
-# TF Serving's (model_servers/http_server.cc), and the two headers that its CORS lacks here.
+# TF Serving's (model_servers/http_server.cc), and the headers that its CORS lacks here.
 CROSS_ORIGIN = {
     "access-control-allow-origin": "*",
     "access-control-allow-methods": "POST, GET",
-    "access-control-allow-headers": "Content-Type, Authorization, Inference-Header-Content-Length",
-    "access-control-expose-headers": "Inference-Header-Content-Length",
+    "access-control-allow-headers": (
+        "Content-Type, Authorization, Inference-Header-Content-Length, X-Request-Id"
+    ),
+    "access-control-expose-headers": (
+        "Inference-Header-Content-Length, X-Request-Id, Server-Timing, Retry-After"
+    ),
 }
+PREFLIGHT_SECONDS = 600  # that a browser may go by one answer to OPTIONS; some take no more
 
 
 def inflate(
@@ -102,7 +107,8 @@ def preflight(headers: dict[str, str]) -> Answer:
     if not origin.lower().startswith(("http://", "https://")):
         message = f"got OPTIONS of origin {origin[:256]!r}, expected one of http or https"
         return cross_origin(Answer(json.dumps({"error": message}, indent=4).encode(), 400))
-    return cross_origin(Answer(b""))
+    max_age = {"access-control-max-age": str(PREFLIGHT_SECONDS)}
+    return cross_origin(Answer(b"", headers=max_age))
 
 
 def cross_origin(answer: Answer) -> Answer:

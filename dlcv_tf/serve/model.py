@@ -211,18 +211,21 @@ class Model:
             if pixels > self._max_pixels:
                 raise invalid(
                     f"got {index + 1} pictures of together {pixels / 1e6:.1f} megapixels, expected "
-                    f"at most {self._max_pixels / 1e6:g} in one request: send fewer at once"
+                    f"at most {self._max_pixels / 1e6:g} in one request (--max-megapixels): send "
+                    "fewer at once"
                 )
         return pixels
 
 
 @contextlib.contextmanager
 def _naming(index: int, files: np.ndarray) -> Iterator[None]:
-    """Says of a bad picture which one it is."""
+    """Says of a bad picture which of several it is, and what may raise the limit."""
     try:
         yield
     except pictures.PictureError as error:
-        raise invalid(f"picture {index} of {len(files)}: {error}") from error
+        which = f"picture {index} of {len(files)}: " if len(files) > 1 else ""
+        option = " (--max-megapixels)" if isinstance(error, pictures.TooManyPixelsError) else ""
+        raise invalid(f"{which}{error}{option}") from error
 
 
 def _signatures(manifest: manifest.Manifest) -> dict[str, dict]:

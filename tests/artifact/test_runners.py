@@ -175,3 +175,20 @@ def test_a_runner_that_is_let_go_takes_its_network_with_it(artifact, tflite, for
         assert gone() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("kind", ["onnx", "tflite"])
+def test_a_runtime_gives_back_what_a_large_picture_took(artifact, tflite, kind):
+    runner = runners.load(artifact) if kind == "onnx" else runners.LiteRTRunner(tflite)
+    runner(np.zeros((1, 8, 8, 3), np.uint8))
+    picture = np.zeros((1, 3000, 4000, 3), np.uint8)  # 144 MB as the floats that the graph has
+    before = resident()
+    for _ in range(2):
+        runner(picture)
+    assert resident() - before < 72e6
+
+
+def resident() -> int:
+    """Returns the bytes of this process that are in memory."""
+    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -196,7 +196,7 @@ ROWS = [
     (
         predict_request({"image_bytes": [b"no picture"]}, signature="image_bytes"),
         "INVALID_ARGUMENT",
-        "picture 0 of 1: got 10 bytes that are no picture",
+        "got 10 bytes that are no picture",
     ),
 ]
 

@@ -17,6 +17,7 @@ from dlcv_tf.serve import executors, tuning
 from dlcv_tf.serve.batching import Plan
 from dlcv_tf.serve.call import Call
 from dlcv_tf.serve.config import Config
+from dlcv_tf.serve.repository import Repository
 from tests.artifact import tiny
 
 
@@ -92,8 +93,26 @@ def test_an_executor_is_had_by_its_name(tmp_path):
     assert chosen(directory, executor="onnx").name == "onnx"
     with pytest.raises(InputError, match="unknown format 'tflite_int8'"):
         chosen(directory, executor="tflite_int8")
-    with pytest.raises(InputError, match="got executor 'torch', expected one of auto, onnx"):
-        chosen(directory, executor="torch")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"executor": "torch"}, "got executor 'torch', expected one of auto, onnx"),
+        ({"executor": "openvino_int8"}, "not installed: install the extra `openvino`"),
+        ({"executor": "tensorflow"}, "not installed: install the package tensorflow"),
+        ({"batching": "none.txt"}, "cannot read the batching parameters none.txt"),
+    ],
+)
+def test_what_no_model_could_be_run_with_is_said_before_any_is_loaded(
+    tmp_path, monkeypatch, caplog, options, message
+):
+    tiny.artifact(tmp_path)
+    for package in ("openvino", "tensorflow"):
+        monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(InputError, match=message):
+        Repository(Config(str(tmp_path), **options))
+    assert not caplog.records
 
 
 def test_threads_and_lanes_share_the_cores(tmp_path, monkeypatch):
@@ -221,7 +240,7 @@ def test_openvino_answers_as_the_others(tmp_path):
 
 def test_without_openvino_the_error_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
-    with pytest.raises(InputError, match=r"pip install 'dlcv-tf\[openvino\]'"):
+    with pytest.raises(InputError, match=r"pip install '\.\[openvino\]'"):
         chosen(tiny.artifact(tmp_path), executor="openvino")
 
 
