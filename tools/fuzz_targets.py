@@ -72,8 +72,12 @@ class Context:
         """Says that the client sent no metadata."""
         return ()
 
+    def peer(self) -> str:
+        """Says who the client is."""
+        return "ipv4:127.0.0.1:1"
+
     def set_trailing_metadata(self, metadata) -> None:
-        """Takes what an error brings beside it."""
+        """Takes what an error brings."""
 
     def abort(self, code, details: str):
         """Ends the call."""
@@ -96,8 +100,8 @@ class Log(logging.Handler):
         if not self.records:
             return
         record, self.records = self.records[0], []
-        error = record.exc_info[1] if record.exc_info else None
-        raise Finding(f"logged {place_of(error) if error else record.msg}", record.getMessage())
+        what = place_of(record.exc_info[1]) if record.exc_info else record.msg
+        raise Finding(f"logged {what}", record.getMessage())
 
 
 def place_of(error: BaseException) -> str:
@@ -148,15 +152,10 @@ class Server:
         )
         self.models = Repository(self.config)
         self.models.load()
-        names = " ".join(
-            f'config {{ name: "{name}" base_path: "{directory}/{name}" }}'
-            for name in self.models.names()
-        )
-        self._good_config = text_format.Parse(
-            f"model_config_list {{ {names} }}",
-            tfs_messages.ModelServerConfig(),
-            descriptor_pool=tfs_messages.pool(),
-        )
+        config = 'config {{ name: "{1}" base_path: "{0}/{1}" }}'
+        names = " ".join(config.format(directory, name) for name in self.models.names())
+        text, message = f"model_config_list {{ {names} }}", tfs_messages.ModelServerConfig()
+        self._good_config = text_format.Parse(text, message, descriptor_pool=tfs_messages.pool())
         self._exits = contextlib.ExitStack()
         observe, metrics = self._exits.enter_context(server.observer(self.models, self.config))
         self._app = App(self.models, self.config, observe, metrics)

@@ -4,6 +4,8 @@ import argparse
 import logging
 import math
 
+from dlcv_tf.errors import InputError
+
 # Options that are those of `serve.config.Config`, by name.
 AS_THEY_ARE = (
     "models",
@@ -36,6 +38,10 @@ AS_THEY_ARE = (
     "replicas",
     "max_replicas",
 )
+
+
+# Those of `serve.executors`, without the time to import it.
+EXECUTORS = ("auto", "onnx", "tflite", "tflite_int8", "openvino", "openvino_int8", "tensorflow")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -165,10 +171,10 @@ def _add_ports(group) -> None:
 def _add_running(group) -> None:
     group.add_argument(
         "--executor",
+        choices=EXECUTORS,
         default="auto",
         metavar="NAME",
-        help="what runs the networks: auto, onnx, tflite, tflite_int8, openvino, openvino_int8 or "
-        "tensorflow (default: %(default)s)",
+        help=f"what runs the networks: {', '.join(EXECUTORS)} (default: %(default)s)",
     )
     group.add_argument(
         "--threads",
@@ -268,8 +274,11 @@ def _add_limits(group) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serves until Ctrl-C or SIGTERM."""
+    """Serves until Ctrl-C or SIGTERM, or until its terminal is closed."""
     from dlcv_tf.serve import access, config
+
+    if arguments.engine != "ray" and max(arguments.replicas, arguments.max_replicas) > 1:
+        raise InputError("got --replicas or --max-replicas without --engine ray, which has them")
 
     file = arguments.token_file
     options = config.Config(

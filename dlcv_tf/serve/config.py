@@ -117,7 +117,10 @@ class Config:
         if self.token is not None and not self.token.strip():
             raise InputError("got an empty token: leave it out, or give one")
         if (self.tls_certificate is None) != (self.tls_key is None):
-            raise InputError("got one of the certificate and the key of TLS, expected both")
+            got, lacks = ("key", "certificate") if self.tls_key else ("certificate", "key")
+            raise InputError(f"got --tls-{got} without --tls-{lacks}, expected both")
+        if self.log_pictures and self.request_log is None:
+            raise InputError("got --log-pictures without --request-log FILE, which is to hold them")
         if self.tls_certificate is not None:
             self.tls_context()
 

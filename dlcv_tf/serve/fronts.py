@@ -4,8 +4,8 @@ The process that the user started holds the ports, which the kernel shares out a
 listen (SO_REUSEPORT). It answers itself only while no front does, as a server that is loading its
 models. Each front, `python -m dlcv_tf.serve.fronts`, reads its options from stdin, loads the
 models, listens only then, and tells on stdout that it answers. Its health says that it is ready
-once the parent answers no more, who tells it so by a line on stdin. When stdin closes, the parent
-has gone, and it stops.
+once a front answers, and the parent no more, who tells it so by a line on stdin. When stdin closes,
+the parent has gone, and it stops.
 """
 
 import contextlib
@@ -88,11 +88,11 @@ def _keep(fronts: list["_Front"], stopped: list[float], absence: "_Absence", say
             front.look()
         answering = [front for front in fronts if front.is_answering]
         absence.look(not answering)
-        for front in answering:
+        for front in fronts if answering else []:  # also those that load: another one is ready
             front.announce()
         if not is_said and all(front.is_announced for front in fronts):
             is_said = True
-            say(fronts[0].ready)
+            say(fronts[0].answering)
         time.sleep(LOOK)
 
 
@@ -139,6 +139,7 @@ def _reserve(bind: Callable, host: str, port: int) -> socket.socket:
     held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     held.bind(address)
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)  # nobody else is to listen
     return held
 
 
@@ -154,19 +155,30 @@ def _stop(fronts: list["_Front"], stopped: list[float], drain: float) -> None:
 
 
 class _Front:
-    """One front, and those that follow it when it dies."""
+    """One front, and those that follow it when it dies.
+
+    Attributes:
+        answering: what it answers with, for the ready line; empty until it does.
+    """
 
     def __init__(self, config: Config, counts: str):
         self._config = config
         self._counts = counts
         self._pause = 1.0
+        self._is_another = False  # not the first one
         self._was_ready = False
+        self._was_well = False  # no model that it found at its start was refused
         self._start()
 
     @property
     def is_answering(self) -> bool:
         """Whether it listens: it is ready, and was alive at the last look."""
-        return "rest" in self.ready and not self._is_dead
+        return bool(self.answering) and not self._is_dead
+
+    @property
+    def is_announced(self) -> bool:
+        """Whether it listens, and its health says that it is ready."""
+        return self.is_answering and self._has_said_so
 
     def look(self) -> None:
         """Reads whether it is ready; starts it again if it died."""
@@ -175,9 +187,10 @@ class _Front:
                 self._start()
             return
         is_over = self.process.poll() is not None
-        waits = not self.is_announced
-        if waits and (is_over or select.select([self.process.stdout], [], [], 0)[0]):
-            if line := self.process.stdout.readline():
+        said = self.process.stdout
+        if select.select([said], [], [], 0)[0]:
+            *lines, self._unheard = (self._unheard + os.read(said.fileno(), 65536)).split(b"\n")
+            for line in lines:
                 self._hear(json.loads(line))
         if is_over:
             self._bury()
@@ -186,7 +199,7 @@ class _Front:
         """Has its health say that it is ready."""
         if not self._is_told:
             self._is_told = True
-            self._tell("ready")
+            self._tell(json.dumps({"awaits_models": not self._was_well}))
 
     def kill(self) -> None:
         """Ends it, whatever it does."""
@@ -204,18 +217,22 @@ class _Front:
     def _hear(self, message: dict) -> None:
         if "error" in message and not self._was_ready:
             raise InputError(message["error"])
-        self._was_ready = True
-        self.is_announced = bool(self.ready)  # it says so by its second line
-        self.ready = self.ready or message
+        if "rest" in message:
+            self.answering, self._was_ready = message, True
+            self._was_well = self._was_well or not message["refused"]
+        self._has_said_so = self._has_said_so or "is_told" in message
+        self._error = message.get("error", self._error)
+        if self.is_announced and self._is_another:
+            log.warning("a front serves again, in the place of the one that ended")
 
     def _bury(self) -> None:
         multiprocess.mark_process_dead(self.process.pid, self._counts)
         if time.monotonic() - self._started > SETTLED:
             self._pause = 1.0
         status = self.process.returncode
-        reason = self.ready.get("error", f"status {status}")
+        reason = self._error or f"status {status}"
         log.warning("a front ended (%s): another starts in %g s", reason, self._pause)
-        self._is_dead = True
+        self._is_dead = self._is_another = True
         self._not_before = time.monotonic() + self._pause
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
@@ -233,8 +250,10 @@ class _Front:
             start_new_session=True,  # Ctrl-C is the parent's, who tells the fronts
         )
         self._tell(json.dumps(dataclasses.asdict(self._config)))
-        self.ready: dict = {}
-        self._is_told = self.is_announced = False
+        self.answering: dict = {}
+        self._unheard = b""  # the begin of a line that it says
+        self._error = ""
+        self._is_told = self._has_said_so = False
         self._is_dead, self._not_before = False, 0.0
         self._started = time.monotonic()
 
@@ -261,10 +280,16 @@ def main() -> int:
 
 
 def _hear_the_parent(models: Repository) -> None:
-    """Says that the models are ready as soon as the parent does so, and stops when it has gone."""
-    if sys.stdin.readline():
+    """Says that the models are ready as soon as the parent does so, and stops when it has gone.
+
+    Where the front before this one was ready, what broke since does not count, as it does not for
+    those that were never killed.
+    """
+    if line := sys.stdin.readline():
+        if not json.loads(line)["awaits_models"]:
+            models.await_none()
         models.is_withheld = False
-        print(json.dumps({"ready": True}), flush=True)
+        print(json.dumps({"is_told": True}), flush=True)
         sys.stdin.read()
     os.kill(os.getpid(), signal.SIGTERM)
 

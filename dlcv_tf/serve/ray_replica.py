@@ -138,6 +138,9 @@ class _Context:
     def invocation_metadata(self) -> list[tuple[str, str]]:
         return self._given.invocation_metadata()
 
+    def peer(self) -> str:
+        return self._given.peer()
+
     def time_remaining(self) -> None:
         return None
 

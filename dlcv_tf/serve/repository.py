@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from dlcv_tf.artifact import manifest
 from dlcv_tf.errors import InputError
-from dlcv_tf.serve import models_config, version_files
+from dlcv_tf.serve import models_config, tuning, version_files
 from dlcv_tf.serve.config import Config
 from dlcv_tf.serve.errors import Code, ServingError
 from dlcv_tf.serve.models_config import Source
@@ -38,13 +38,14 @@ class Repository(ServedModels):
         config: the server's options.
 
     Raises:
-        InputError: if the directory does not exist or holds no model, and for a wrong
-            `models.config`.
+        InputError: if the directory does not exist or holds no model, for a wrong `models.config`,
+            and for options that no model could be run with.
     """
 
     def __init__(self, config: Config):
         self.directory = pathlib.Path(config.models)
         self.config = config
+        tuning.check(config)
         self._sources = self._read_sources()  # as the files have them
         super().__init__(self._sources)
         self._is_scanned = config.models_config is None  # new models are looked for, too
@@ -63,7 +64,7 @@ class Repository(ServedModels):
                 if not self._is_closed.is_set():
                     self._update(name, is_asked_for=True)
             self._is_first_look_over = True
-            self._remember_if_complete()
+            self._note_what_is_well()
         if not _serving(self._models) and not self._is_closed.is_set():
             reasons = [f"{which}: {why}" for which, why in self.refused().items()]
             place = self.config.models_config or self.directory
@@ -154,7 +155,9 @@ class Repository(ServedModels):
                 self._publish({**self._models, name: after})
             if failed or not after.serving:
                 reasons = "; ".join(failed) or after.error
-                message = f"Could not load model {name}: {reasons}"
+                served = ", ".join(map(str, sorted(after.serving)))
+                goes_on = f" (what serves: version {served})" if served else ""
+                message = f"Could not load model {name}: {reasons}{goes_on}"
                 raise ServingError(Code.FAILED_PRECONDITION, message)
 
     def unload_model(self, name: str) -> None:
@@ -222,7 +225,7 @@ class Repository(ServedModels):
                 if version.state != "AVAILABLE":
                     log.info("%s/%d serves", model.source.name, version.number)
                 version.state, version.error = "AVAILABLE", model.error
-        self._remember_if_complete()
+        self._note_what_is_well()
         self._retire(_serving(before) - _serving(after))
 
     def _retire(self, versions: set[Version]) -> None:
@@ -293,6 +296,8 @@ class Repository(ServedModels):
             if name in found or model.serving or model.source.base_path.is_dir()
         }
         self._models = {**new, **known}
+        self._awaited = self._awaited.intersection(found)
+        self._note_what_is_well()
 
     def _known(self, name: str) -> Servable:
         if name not in self._models:

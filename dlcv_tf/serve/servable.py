@@ -94,6 +94,8 @@ def updated(
         and version.directory == on_disk.get(number)
         and not (is_asked_for or version.is_worth_another_try())
     }
+    for number in refused:
+        tried[number].warn_if_forgotten(source.name)
     good = on_disk.keys() - (refused - ours.keys())
     while (todo := plan(source.policy, good, serving, source.labels.values())).load:
         number = todo.load[0]

@@ -26,19 +26,21 @@ class ServedModels:
         # Never changed, always replaced: who reads meanwhile sees the old models or the new ones.
         self._models = {source.name: Servable(source) for source in sources}
         self._is_first_look_over = False
-        self._was_complete = False
+        self._awaited = frozenset(self._models)  # by name; empty once all of them served
         self.is_withheld = False  # `ready` is not to be said yet, whatever is loaded
         self._is_closed = threading.Event()
 
     @property
     def ready(self) -> bool:
-        """Whether requests are to be sent here: first once all models serve, then while one does.
+        """Whether requests are to be sent here.
 
-        So an update that brings a broken model does not replace servers that are well; and a model
-        that is broken later on takes none of them away.
+        At first they are once all models serve that were found at the start, so an update that
+        brings a broken one does not replace servers that are well. From then on they are while one
+        model serves: what breaks later takes no server away.
         """
         serves = any(model.serving for model in self._models.values())
-        return serves and self._was_complete and not self.is_withheld
+        is_well = serves and self._is_first_look_over and not self.refused()
+        return is_well and not self.is_withheld
 
     def model_ready(self, name: str, version: int | None = None) -> bool:
         """Whether a model, or a version of it, answers requests."""
@@ -52,15 +54,20 @@ class ServedModels:
         return [version.model for version in newest if version and version.model]
 
     def refused(self) -> dict[str, str]:
-        """Returns why models serve in no version: `NAME/VERSION`, or `NAME`, to the reason."""
-        found = {}
-        for name, model in self._models.items():
+        """Returns what `ready` waits for: `NAME/VERSION`, or `NAME`, to why it does not serve."""
+        models, found = self._models, {}
+        for name in sorted(self._awaited & models.keys()):
+            model = models[name]
             if not model.serving and not model.is_unloaded:
                 tried = model.tried.values()
                 found |= {f"{name}/{each.number}": each.error for each in tried if each.error}
-                if model.error:
+                if model.error or not tried:
                     found[name] = model.error
         return found
+
+    def await_none(self) -> None:
+        """Has `ready` wait for no model in particular, as the server was ready before."""
+        self._awaited = frozenset()
 
     def count(self, call: Call) -> None:
         """Adds an answered request to the statistics of the version that answered it."""
@@ -105,11 +112,10 @@ class ServedModels:
         model = self._models.get(name)
         return dict(model.labels) if model else {}
 
-    def _remember_if_complete(self) -> None:
-        """Notes that all models serve, but for those that somebody unloaded."""
-        wanted = [model for model in self._models.values() if not model.is_unloaded]
-        if self._is_first_look_over and wanted and all(model.serving for model in wanted):
-            self._was_complete = True
+    def _note_what_is_well(self) -> None:
+        """Has `ready` wait for no model any more once all of those that it waited for serve."""
+        if self._is_first_look_over and not self.refused():
+            self.await_none()
 
     @contextlib.contextmanager
     def use(

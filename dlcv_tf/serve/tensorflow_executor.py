@@ -184,6 +184,7 @@ class _Worker:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=2,  # what a library prints there must not mix with the ready line
+                start_new_session=True,  # a signal to the server's group is the server's alone
                 env={"TF_CPP_MIN_LOG_LEVEL": "3"}
                 | os.environ
                 | {"PYTHONPATH": os.pathsep.join(paths)},

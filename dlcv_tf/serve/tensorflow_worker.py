@@ -8,7 +8,6 @@ whatever reason, this process ends.
 import argparse
 import concurrent.futures
 import os
-import signal
 import socket
 import threading
 import time
@@ -28,7 +27,6 @@ def main() -> None:
     parser.add_argument("--threads", type=int, help="of one operation")
     parser.add_argument("--gpu-memory", type=int, help="megabytes")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's, which then ends this one
     connection = socket.socket(fileno=arguments.socket)
     lock = threading.Lock()  # of sending
     try:

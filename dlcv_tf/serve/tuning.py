@@ -6,6 +6,7 @@ timed by that thread's own processor time; what runs in several, by the clock, a
 its best time has come back. Candidates take turns, so that other work hits all of them alike.
 """
 
+import importlib.util
 import logging
 import os
 import pathlib
@@ -24,6 +25,7 @@ from dlcv_tf.serve.executors import Executor
 # What "auto" chooses from, the reference first. OpenVINO is not among them: on the shipped float
 # models it won nothing over the better of these, and takes several times as long to load.
 AUTO = ("onnx", "tflite")
+MAY_BE_MISSING = ("openvino", "tensorflow")  # packages that an executor of the name needs
 SECONDS = 0.2  # for one comparison, and for the table of batches
 TIMES = 3  # so often a candidate must take about its least time
 ABOUT = 1.05
@@ -37,6 +39,29 @@ SHARE_BOUND = 1e-3  # of values that may be others, e.g. pixels of a class map
 log = logging.getLogger(__name__)
 
 
+def check(config: Config) -> None:
+    """Says what no model could be run with, before any of them is loaded.
+
+    Args:
+        config: the server's options.
+
+    Raises:
+        InputError: for an executor that is unknown or not installed, and a wrong file of batching
+            parameters.
+    """
+    name = config.executor
+    if name not in executors.NAMES:
+        known = ", ".join(executors.NAMES)
+        raise InputError(f"got executor {name!r}, expected one of {known}")
+    package = name.removesuffix("_int8")
+    if package in MAY_BE_MISSING and importlib.util.find_spec(package) is None:
+        extra = "extra `openvino` of dlcv-tf (pip install '.[openvino]' in its directory)"
+        needed = extra if package == "openvino" else "package tensorflow"
+        raise InputError(f"got executor {name!r}, which is not installed: install the {needed}")
+    if config.batching not in ("auto", "off"):
+        plan_of(config.batching, 1, config.queue)
+
+
 def load(name: str, directory: str | os.PathLike, manifest: Manifest, config: Config) -> Queue:
     """Returns the executor of an artifact, as the options and measurements choose it.
 
@@ -48,7 +73,7 @@ def load(name: str, directory: str | os.PathLike, manifest: Manifest, config: Co
 
     Raises:
         ArtifactError: for an artifact that cannot be run.
-        InputError: for an executor that the artifact has no file for, or that is not installed.
+        InputError: for an executor that the artifact has no file for.
     """
     images = warmup.picture(directory, manifest)
     cores = max(1, available_cores() // config.fronts)
@@ -151,9 +176,6 @@ def _executor(
 ) -> tuple[Executor, int, int]:
     """Returns the executor to use, the threads of one execution, and executions at once."""
     name = config.executor
-    if name not in executors.NAMES:
-        known = ", ".join(executors.NAMES)
-        raise InputError(f"got executor {name!r}, expected one of {known}")
     if name == "auto":
         named = [own for own in AUTO if own in manifest.formats]
         name = named[0] if named else "tensorflow"

@@ -12,6 +12,7 @@ from dlcv_tf.serve.errors import Code
 from dlcv_tf.serve.model import Model
 
 RETRY = 60.0  # seconds after which a failure that was none of the files' is tried again
+FORGOTTEN = 10.0  # seconds without a change after which nobody copies a version any more
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ class Version:
         self.model: Model | None = None
         self._fingerprint = version_files.fingerprint(directory)
         self._tried = time.monotonic()
+        self._is_unsaid = False  # why it is refused is not in the log
         self._lock = threading.Lock()  # of the two below
         self._users = 0
         self._is_retired = False
@@ -48,7 +50,7 @@ class Version:
         Args:
             name: of the model.
             config: the server's options.
-            may_be_partial: it may be being copied at this moment: then nothing is logged.
+            may_be_partial: it may be being copied at this moment: then nothing is logged yet.
 
         Returns:
             Whether it can serve; else `code` and `error` say why not.
@@ -56,8 +58,9 @@ class Version:
         self.state = "LOADING"
         model = None
         try:
-            if may_be_partial and not version_files.is_complete(self.directory):
-                self.refuse(Code.DATA_LOSS, f"{self.directory} is not complete yet")
+            if may_be_partial and (lacking := version_files.lacking(self.directory)):
+                self._is_unsaid = True
+                self.refuse(Code.DATA_LOSS, f"{self.directory} is not complete yet: {lacking}")
                 return False
             model = Model(name, self.number, self.directory, config)
             model.warm_up()
@@ -76,6 +79,18 @@ class Version:
         for place in (self.directory.resolve(), self.directory):
             error = error.replace(str(place), shown)
         self.code, self.error, self.state = code, error, "END"
+
+    def warn_if_forgotten(self, name: str) -> None:
+        """Says, once, that it is incomplete and that nobody seems to copy it any more.
+
+        Args:
+            name: of the model.
+        """
+        unchanged = time.monotonic() - self._tried  # whatever changed is tried as another `Version`
+        if self._is_unsaid and unchanged > FORGOTTEN:
+            self._is_unsaid = False
+            text = "passed over %s/%d, whose files have not changed for %.0f s: %s (%s)"
+            log.warning(text, name, self.number, unchanged, self.error, self.directory)
 
     @property
     def is_refused(self) -> bool:

@@ -36,19 +36,25 @@ def find_models(directory: pathlib.Path) -> dict[str, pathlib.Path]:
     }
 
 
-def is_complete(directory: pathlib.Path) -> bool:
-    """Whether all files that the manifest lists are there in their full length.
+def lacking(directory: pathlib.Path) -> str:
+    """Returns the first file that is not there in the length that the manifest lists; "" for none.
 
-    One that is still being copied is not; whether the files are also right, `manifest.verify` says.
+    One that is still being copied lacks something; whether what is there is also right,
+    `manifest.verify` says.
     """
     try:
         files = manifest.Manifest.load(directory).files
-        return all(
-            (directory / name).stat().st_size >= entry.get("bytes", 0)
-            for name, entry in files.items()
-        )
-    except (OSError, manifest.ArtifactError):
-        return False
+    except (OSError, manifest.ArtifactError) as error:
+        return str(error)
+    for name, entry in files.items():
+        expected = entry.get("bytes", 0)
+        try:
+            got = (directory / name).stat().st_size
+        except OSError:
+            return f"{name} is missing, expected {expected} bytes"
+        if got < expected:
+            return f"{name} has {got} bytes, expected {expected}"
+    return ""
 
 
 def fingerprint(directory: pathlib.Path) -> tuple:

@@ -8,6 +8,7 @@ import pytest
 
 from dlcv_tf.cli import serve
 from dlcv_tf.errors import InputError
+from dlcv_tf.serve import executors
 from dlcv_tf.serve.config import LEAST, Config
 
 # Fields that a flag of another name, or of another unit, sets.
@@ -33,7 +34,7 @@ def test_numbers_have_a_least(name, value):
         ({"port": 8500}, "got port 8500 for HTTP and gRPC"),
         ({"token": ""}, "got an empty token"),
         ({"token": "\u00e9"}, "other than printable ASCII"),
-        ({"tls_key": "key.pem"}, "expected both"),
+        ({"tls_key": "key.pem"}, "got --tls-key without --tls-certificate, expected both"),
         ({"tls_certificate": "none.pem", "tls_key": "none.pem"}, "got certificate none.pem"),
     ],
 )
@@ -51,6 +52,10 @@ def test_the_token_is_not_shown():
 def test_requests_under_way_are_those_that_run_and_those_that_wait():
     assert Config(request_threads=3, queue=4).max_requests == 7
     assert Config(max_requests=5).max_requests == 5
+
+
+def test_the_executors_that_can_be_named_are_those_there_are():
+    assert serve.EXECUTORS == executors.NAMES
 
 
 def test_every_option_has_a_flag_with_its_default():

@@ -69,15 +69,15 @@ def predict_request(shade: int = 0) -> bytes:
 
 def test_a_storm_of_deadlines_leaves_the_server_free(models, tmp_path):
     """A thousand requests that nobody waits for any more are dropped before they run."""
-    slow = tmp_path / "batching.pbtxt"  # a request alone waits 0.3 s for others to run with
-    slow.write_text("max_batch_size { value: 4 } batch_timeout_micros { value: 300000 }")
+    slow = tmp_path / "batching.pbtxt"  # requests wait 0.3 s for more of them to run with
+    slow.write_text("max_batch_size { value: 5000 } batch_timeout_micros { value: 300000 }")
     with grpc_client.running(models, executor="onnx", batching=str(slow), threads=1) as client:
         method = client.channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
         method(predict_request(), timeout=30)
         calls = [method.future(predict_request(), timeout=0.1) for _ in range(1000)]
         codes = [call.code().name for call in calls]
         assert {*codes} <= {"OK", "DEADLINE_EXCEEDED", "UNAVAILABLE"}
-        assert codes.count("OK") < 600
+        assert codes.count("OK") < 100
         start = time.monotonic()
         method(predict_request(), timeout=30)
         assert time.monotonic() - start < 2

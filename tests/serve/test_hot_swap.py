@@ -145,12 +145,38 @@ def test_a_version_that_is_being_copied_is_passed_over_in_silence(tmp_path, repo
             repository.look()
             seen.append(serving(repository))
             refused = repository.versions("net", 2)[0]
-            assert "is not complete yet" in refused.error
+            assert "net/2 is not complete yet: " in refused.error
             (copy / name).write_bytes(data[:end])
     assert set(seen) == {1}
     repository.look()
     assert serving(repository) == 2
     assert not caplog.records
+
+
+def test_a_version_that_nobody_copies_any_more_is_said_once(
+    tmp_path, repository, caplog, monkeypatch
+):
+    copy = tiny.artifact(tmp_path, "net", 2)
+    size = (copy / "model.onnx").stat().st_size
+    texts = {"manifest.json": "{", "model.onnx": "cut"}
+    expected = {
+        "model.onnx": f"net/2 is not complete yet: model.onnx has 3 bytes, expected {size}",
+        "manifest.json": "net/2 is not complete yet: net/2/manifest.json is not JSON",
+    }
+    for name, error in expected.items():
+        (copy / name).write_text(texts[name])
+        monkeypatch.setattr(version, "FORGOTTEN", 10.0)
+        repository.look()
+        repository.look()
+        assert repository.versions("net", 2)[0].error.startswith(error)
+        assert not caplog.records
+        monkeypatch.setattr(version, "FORGOTTEN", 0)
+        repository.look()
+        repository.look()
+        (said,) = caplog.messages
+        assert said.startswith("passed over net/2, whose files have not changed for 0 s: " + error)
+        caplog.clear()
+    assert serving(repository) == 1
 
 
 def test_a_damaged_version_is_refused_once_and_tried_again_when_its_files_change(

@@ -279,6 +279,8 @@ def test_a_model_can_be_unloaded_and_loaded_again(start, models):
     with pytest.raises(ServingError, match=r"Could not load model net: version 3: got no manifest"):
         repository.load_model("net")
     assert used(repository, "net") == 2  # what can be loaded is
+    with pytest.raises(ServingError, match=r"version 3: got no .* \(what serves: version 2\)$"):
+        repository.load_model("net")
 
 
 def test_load_takes_up_changed_files_and_new_models(start, models):

@@ -11,6 +11,7 @@ import time
 import httpx
 import pytest
 
+from dlcv_tf.cli import main
 from dlcv_tf.errors import InputError
 from dlcv_tf.serve import server
 from tests.artifact import tiny
@@ -119,6 +120,24 @@ def test_a_port_in_use_is_one_line(models_dir):
         port = taken.getsockname()[1]
         message = failure("--models", str(models_dir), "--port", str(port))
     assert f"port {port} of 127.0.0.1 is in use" in message
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--executor torch", "argument --executor: invalid choice: 'torch'"),
+        ("--batching none.txt", "cannot read the batching parameters none.txt"),
+        ("--log-pictures", "got --log-pictures without --request-log FILE"),
+        ("--replicas 2", "without --engine ray"),
+        ("--max-replicas 2", "without --engine ray"),
+        ("--tls-certificate c.pem", "got --tls-certificate without --tls-key, expected both"),
+    ],
+)
+def test_options_that_make_no_sense_are_one_line(models_dir, capsys, options, message):
+    arguments = ["serve", "--models", str(models_dir), "--port", "0", *options.split()]
+    assert main.main(arguments) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and message in said.err and said.err.count("\n") == 1
 
 
 def test_a_missing_models_directory_is_one_line(tmp_path):
