@@ -63,10 +63,13 @@ namespace.
 
     cd THIS_DIRECTORY && serve run serve_config.yaml       # a cluster of this machine alone
     serve deploy serve_config.yaml                         # a cluster that runs already
-    serve status
+    RAY_AUTH_MODE=token serve status
 
     curl --data-binary @PICTURE.jpg -H 'Content-Type: image/jpeg' \\
         http://127.0.0.1:{HTTP_PORT}/v1/models/{name}:predict
+
+`serve run` turns Ray's token authentication on, so later commands need `RAY_AUTH_MODE=token`, as
+above, or end with an AuthenticationError (Ray 2.60).
 
 One machine alone needs no Ray: `dlcv serve --models-config models.config` is faster there.
 

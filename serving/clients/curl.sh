@@ -6,6 +6,7 @@
 # The last one is written: what a segmenter answers. It ends at the first error, with curl's status.
 # A server with --token-file wants TOKEN=... before the command.
 set -eu
+[ $# -eq 3 ] || { echo "usage: sh curl.sh URL PICTURE CLASSES.png" >&2 && exit 2; }
 url=$1
 picture=$2
 png=$3

@@ -9,6 +9,7 @@ import asyncio
 import os
 import sys
 
+from dlcv_tf.errors import InputError
 from dlcv_tf.serve.client import AsyncClient, Client, ServingError
 
 TOKEN = os.environ.get("TOKEN")
@@ -46,3 +47,5 @@ if __name__ == "__main__":
         asyncio.run(all_at_once(sys.argv[1], sys.argv[2:]))
     except ServingError as error:
         sys.exit(f"{error.code.name}: {error}")
+    except InputError as error:
+        sys.exit(str(error))

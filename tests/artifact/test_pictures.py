@@ -182,6 +182,17 @@ def test_a_truncated_picture_is_refused(format, part):
         pictures.decode(data[: int(len(data) * part)])
 
 
+def test_a_damaged_file_says_nothing_to_the_log(caplog):
+    file = io.BytesIO()
+    Image.new("RGB", (7, 5)).save(file, "TIFF")
+    samples = struct.pack("<HHIH", 277, 3, 1, 3)
+    assert file.getvalue().count(samples) == 1
+    many = file.getvalue().replace(samples, struct.pack("<HHIH", 277, 3, 1, 259))
+    with pytest.raises(PictureError):
+        pictures.decode(many)
+    assert not caplog.records
+
+
 def test_too_many_pixels_are_refused_from_the_header():
     data = tiny.encoded(Image.new("L", (300, 200)))
     assert pictures.decode(data, max_pixels=60_000).shape == (200, 300, 3)

@@ -87,6 +87,8 @@ def test_curl_calls_in_every_way(site, picture, tmp_path):
 
 def test_curl_ends_at_the_first_error(site, picture, tmp_path):
     nothing = tmp_path / "classes.png"
+    ran = curl()
+    assert (ran.returncode, ran.stdout) == (2, "") and ran.stderr.startswith("usage: ")
     ran = curl(site, tmp_path / "no.jpg", nothing)
     assert (ran.returncode, ran.stdout) == (2, "") and "no.jpg" in ran.stderr
     notes = tmp_path / "notes.jpg"
@@ -117,6 +119,8 @@ def test_python_asks_every_model(site, picture):
     assert re.search(r"camvid_unet, .*\n    [a-z]+ +\d+\.\d%", ran.stdout)
     assert "cifar10_airbench: 10 things" in ran.stdout
     assert run(sys.executable, CLIENTS / "python_client.py").returncode != 0
+    ran = run(sys.executable, CLIENTS / "python_client.py", site, "no.jpg")
+    assert ran.returncode == 1 and ran.stderr.startswith("cannot read picture no.jpg")
 
 
 @pytest.fixture(scope="module")
