@@ -1,13 +1,17 @@
 """Encoded pictures as bodies: one that is sent as it is, and one that is answered as a PNG file."""
 
+import contextlib
+from collections.abc import Iterator
+
 import numpy as np
 
 from dlcv_tf.artifact import answers
-from dlcv_tf.serve.errors import NotAcceptableError, invalid
+from dlcv_tf.serve.errors import NotAcceptableError, ServingError, invalid
 from dlcv_tf.serve.http_messages import Answer, Request
 
 PNG = "image/png"
 PNG_START = b"\x89PNG\r\n\x1a\n"
+JPEG_START = b"\xff\xd8\xff"
 
 
 def inputs(request: Request) -> dict[str, np.ndarray] | None:
@@ -15,6 +19,22 @@ def inputs(request: Request) -> dict[str, np.ndarray] | None:
     if not request.content_type.startswith("image/"):
         return None
     return {"image_bytes": np.array([request.body], dtype=object)}
+
+
+@contextlib.contextmanager
+def hinting(request: Request) -> Iterator[None]:
+    """Adds to the error of a body that is read as JSON what to do where it is a picture."""
+    try:
+        yield
+    except ServingError as error:
+        start = request.body[:1024]
+        if start.startswith((JPEG_START, PNG_START)):
+            kind = PNG if start.startswith(PNG_START) else "image/jpeg"
+            raise invalid(f"{error.message} (a picture: send Content-Type: {kind})") from None
+        if start.startswith(b"--") and b"form-data" in start:
+            how = "send the file alone, and its Content-Type: curl --data-binary @FILE"
+            raise invalid(f"{error.message} (a form: {how})") from None
+        raise
 
 
 def wanted(request: Request, signature: dict, pictures: int) -> str | None:

@@ -78,7 +78,8 @@ def _infer(spec: tuple, request: Request, models: Repository, call: Call) -> Ans
         inputs, values = http_pictures.inputs(request), {}
         is_raw = request.headers.get(kserve_requests.HEADER_LENGTH) == "0"
         if inputs is None and not is_raw:
-            values, inputs = kserve_requests.parse(request)
+            with http_pictures.hinting(request):
+                values, inputs = kserve_requests.parse(request)
         parameters = kserve_requests.parameters_of(values, "the request")
         kserve_requests.set_deadline(parameters, call)
     with models.use(*spec) as model:

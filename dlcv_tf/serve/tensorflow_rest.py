@@ -93,7 +93,7 @@ def _predict(spec: tuple, request: Request, models: Repository, call: Call) -> A
     signature_name, inputs, is_row = BYTES_SIGNATURE, http_pictures.inputs(request), True
     document = None
     if inputs is None:
-        with call.stage("parse"):
+        with call.stage("parse"), http_pictures.hinting(request):
             document = json_documents.parse(request.body)
         signature_name = tensorflow_requests.signature_name(document)
     with models.use(*spec) as model:

@@ -95,3 +95,17 @@ def test_the_pixel_limit_counts_all_pictures_of_a_request(client):
     answer = client.post(PREDICT, json=body)
     assert answer.status_code == 400
     assert "got 3 pictures of together 63.0 megapixels" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("path", [PREDICT, "/v2/models/tiny/infer"])
+def test_a_picture_that_is_taken_for_json_is_told_what_to_send(client, path):
+    """As curl sends it, which says that it is a form."""
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    for format, kind in (("JPEG", "image/jpeg"), ("PNG", "image/png")):
+        answer = client.post(path, content=tiny.encoded(PICTURE, format), headers=form)
+        assert answer.status_code == 400
+        assert f"(a picture: send Content-Type: {kind})" in answer.json()["error"]
+    answer = client.post(path, files={"file": tiny.encoded(PICTURE)})
+    assert answer.status_code == 400 and "--data-binary @FILE" in answer.json()["error"]
+    answer = client.post(path, content=b"{", headers=form)
+    assert answer.status_code == 400 and "send" not in answer.json()["error"]
