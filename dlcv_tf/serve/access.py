@@ -9,6 +9,7 @@ from dlcv_tf.serve.config import Config
 from dlcv_tf.serve.errors import Code, ServingError
 from dlcv_tf.serve.http_messages import Request
 
+SAFE = ("GET", "HEAD", "OPTIONS")  # methods, which change nothing
 OTHER_SITES = ("cross-site", "same-site")  # W3C Fetch Metadata: the others are "same-origin", none
 
 
@@ -40,10 +41,18 @@ def check_origin(config: Config, request: Request) -> None:
 
     Args:
         config: the server's options: `cors` lets such pages call.
-        request: as it came. Only browsers send `Sec-Fetch-Site`, which no page can change.
+        request: as it came. Only browsers send `Sec-Fetch-Site` and `Origin`, which no page can
+            change; the former not over plain HTTP to other machines.
     """
     site = request.headers.get("sec-fetch-site", "")
-    if not config.cors and site in OTHER_SITES and request.method not in ("GET", "HEAD"):
+    origin = request.headers.get("origin", "").lower()
+    if (
+        not site
+        and origin
+        and origin.partition("://")[2] != request.headers.get("host", "").lower()
+    ):
+        site = "cross-site"
+    if not config.cors and site in OTHER_SITES and request.method not in SAFE:
         raise ServingError(
             Code.PERMISSION_DENIED,
             f"got a request of a page of another origin ({site}): start the server with --cors to "

@@ -47,8 +47,8 @@ def kserve(
     return b"".join([text, *raw]), headers
 
 
-def kserve_outputs(body: bytes, headers: Mapping) -> tuple[dict[str, np.ndarray], int]:
-    """Returns the arrays of a KServe answer, and the version that gave it."""
+def kserve_outputs(body: bytes, headers: Mapping) -> tuple[dict[str, np.ndarray], int | None]:
+    """Returns the arrays of a KServe answer, and the version that gave it, if it says so."""
     start = int(headers.get(HEADER_LENGTH, len(body)))
     header, found = json.loads(body[:start]), {}
     for output in header["outputs"]:
@@ -65,7 +65,8 @@ def kserve_outputs(body: bytes, headers: Mapping) -> tuple[dict[str, np.ndarray]
         if datatype == "BYTES" and not name.endswith("_bytes"):
             array = _each(array, lambda v: v.decode(errors="replace") if type(v) is bytes else v)
         found[name] = array
-    return found, int(header["model_version"])
+    version = header.get("model_version")
+    return found, int(version) if version else None
 
 
 def tensorflow(inputs: Mapping[str, np.ndarray], signature: str) -> tuple[bytes, dict[str, str]]:

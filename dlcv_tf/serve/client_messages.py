@@ -171,9 +171,13 @@ class Messages:
             self._signatures[place] = known
         signature = target.signature or _fitting(known, inputs)
         body, headers = client_bodies.tensorflow(inputs, signature)
-        reply = yield from self._exchange("POST", f"{place}:predict", deadline, body, headers)
-        with _understood(place):
-            arrays = client_bodies.tensorflow_outputs(reply.body, known[signature]["outputs"])
+        try:
+            reply = yield from self._exchange("POST", f"{place}:predict", deadline, body, headers)
+            with _understood(place):
+                arrays = client_bodies.tensorflow_outputs(reply.body, known[signature]["outputs"])
+        except ServingError:
+            self._signatures.pop(place, None)  # perhaps of the version before
+            raise
         wanted = [*arrays] if target.outputs is None else target.outputs
         if unknown := set(wanted) - set(arrays):
             raise ServingError(

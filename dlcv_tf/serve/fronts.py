@@ -285,13 +285,17 @@ def _hear_the_parent(models: Repository) -> None:
     Where the front before this one was ready, what broke since does not count, as it does not for
     those that were never killed.
     """
-    if line := sys.stdin.readline():
-        if not json.loads(line)["awaits_models"]:
-            models.await_none()
-        models.is_withheld = False
-        print(json.dumps({"is_told": True}), flush=True)
-        sys.stdin.read()
-    os.kill(os.getpid(), signal.SIGTERM)
+    try:
+        if line := sys.stdin.readline():
+            if not json.loads(line)["awaits_models"]:
+                models.await_none()
+            models.is_withheld = False
+            # In one piece, beside the ready line, which another thread prints.
+            sys.stdout.write(json.dumps({"is_told": True}) + "\n")
+            sys.stdout.flush()
+            sys.stdin.read()
+    finally:
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 
 from dlcv_tf import __version__
 from dlcv_tf.artifact import inference_messages
-from dlcv_tf.serve import kserve_tensors
+from dlcv_tf.serve import kserve_requests, kserve_tensors
 from dlcv_tf.serve.call import Call
 from dlcv_tf.serve.config import Config
 from dlcv_tf.serve.errors import ServingError, invalid
@@ -120,13 +120,14 @@ def repository_index(request, models: Repository, config: Config, call: Call):
     """Lists all versions of all models, or only those that serve."""
     response = inference_messages.RepositoryIndexResponse()
     for name in models.names():
-        for version in models.versions(name):
+        tried = models.tried(name)
+        for version in tried:
             state = INDEX_STATES.get(version.state, version.state)
             if state == "READY" or not request.ready:
-                reason = version.error
-                response.models.add(
-                    name=name, version=str(version.number), state=state, reason=reason
-                )
+                number, reason = str(version.number), version.error
+                response.models.add(name=name, version=number, state=state, reason=reason)
+        if not tried and not request.ready:
+            response.models.add(name=name, state="UNAVAILABLE", reason=models.error(name))
     return response
 
 
@@ -148,8 +149,10 @@ def _infer(request, response, models: Repository, call: Call) -> None:
     """Answers a ModelInferRequest into a ModelInferResponse."""
     with models.use(request.model_name, _version(request.model_version)) as model:
         with call.stage("parse"):
+            parameters = _values(request.parameters)
+            kserve_requests.set_deadline(parameters, call)
             inputs = _inputs(request)
-            name = kserve_tensors.signature_name(model, _values(request.parameters), [*inputs])
+            name = kserve_tensors.signature_name(model, parameters, [*inputs])
             kserve_tensors.check_inputs(model, inputs, name)
             wanted = _wanted(request, model, name)
         outputs = model.predict(inputs, name, call, wanted)

@@ -163,18 +163,15 @@ def _index(values: dict, models: Repository) -> Answer:
     """Lists all versions of all models, or only those that serve."""
     listed = []
     for name in models.names():
-        for version in models.versions(name):
+        tried = models.tried(name)
+        for version in tried:
             state = "READY" if version.state == "AVAILABLE" else "UNAVAILABLE"
-            if state == "READY" or not values.get("ready"):
-                listed.append(
-                    {
-                        "name": name,
-                        "version": str(version.number),
-                        "state": state,
-                        "reason": version.error,
-                    }
-                )
-    return _json(listed)
+            listed.append({"name": name, "version": str(version.number), "state": state})
+            listed[-1]["reason"] = version.error
+        if not tried:
+            listed.append({"name": name, "state": "UNAVAILABLE", "reason": models.error(name)})
+    only_ready = values.get("ready")
+    return _json([each for each in listed if each["state"] == "READY" or not only_ready])
 
 
 def _load_or_unload(

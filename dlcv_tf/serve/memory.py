@@ -27,11 +27,15 @@ class Allowance:
     Args:
         limit: that all of them hold together; a request of more has it alone.
         small: a request of at most that never waits, and does not count.
+        most_waiting: requests; others are refused, since each that waits has a thread, of which
+            small ones need some.
     """
 
-    def __init__(self, limit: int, small: int):
+    def __init__(self, limit: int, small: int, most_waiting: int):
         self._limit = limit
         self._small = small
+        self._most_waiting = most_waiting
+        self._waiting = 0
         self._held = 0
         self._let_go = 0  # since memory was given back
         self._line = threading.Lock()  # whoever has it is the next
@@ -46,14 +50,25 @@ class Allowance:
             call: the request; waiting counts as its time in the queue.
 
         Raises:
-            ServingError: DEADLINE_EXCEEDED if there is no room in time.
+            ServingError: DEADLINE_EXCEEDED if there is no room in time; UNAVAILABLE if too many
+                wait.
         """
         if amount <= self._small:
             yield
             return
         amount = min(amount, self._limit)
-        with call.stage("queue"):
-            self._take(amount, call)
+        with self._freed:
+            if self._waiting >= self._most_waiting:
+                raise ServingError(
+                    Code.UNAVAILABLE, "too many large requests wait already: try again later"
+                )
+            self._waiting += 1
+        try:
+            with call.stage("queue"):
+                self._take(amount, call)
+        finally:
+            with self._freed:
+                self._waiting -= 1
         try:
             yield
         finally:
@@ -149,7 +164,7 @@ def _allowance(kind: str, most: int, threads: int, fronts: int) -> Allowance:
     one of them.
     """
     at_once = max(1, available_cores() // CORES // fronts)
-    return Allowance(most * at_once, most // threads)
+    return Allowance(most * at_once, most // threads, max(1, threads * 3 // 4))
 
 
 def _remaining(call: Call, without: float | None) -> float | None:

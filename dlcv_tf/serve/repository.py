@@ -296,7 +296,7 @@ class Repository(ServedModels):
             if name in found or model.serving or model.source.base_path.is_dir()
         }
         self._models = {**new, **known}
-        self._awaited = self._awaited.intersection(found)
+        self._awaited &= self._models.keys()
         self._note_what_is_well()
 
     def _known(self, name: str) -> Servable:

@@ -60,9 +60,10 @@ class ServedModels:
             model = models[name]
             if not model.serving and not model.is_unloaded:
                 tried = model.tried.values()
-                found |= {f"{name}/{each.number}": each.error for each in tried if each.error}
-                if model.error or not tried:
-                    found[name] = model.error
+                errors = {f"{name}/{each.number}": each.error for each in tried if each.error}
+                found |= errors
+                if model.error or not errors:
+                    found[name] = model.error or "it is being loaded"
         return found
 
     def await_none(self) -> None:
@@ -90,9 +91,10 @@ class ServedModels:
         if name:
             with self.use(name, version):
                 pass
-        found = []
-        for model in [name] if name else self.names():
-            for number, each in sorted(self._models[model].serving.items()):
+        found, models = [], self._models
+        for model in [name] if name else sorted(models):
+            serving = models[model].serving if model in models else {}
+            for number, each in sorted(serving.items()):
                 loaded = each.model
                 if loaded and version in (None, number):
                     spec = {"name": model, "version": str(number)}
@@ -153,6 +155,17 @@ class ServedModels:
             version = model.labels[label]
         wanted = f"Latest({name})" if version is None else f"Specific({name}, {version})"
         raise ServingError(Code.NOT_FOUND, f"Servable not found for request: {wanted}")
+
+    def tried(self, name: str) -> list[Version]:
+        """Returns the versions of a model that were tried, newest first; none where none was."""
+        model = self._models.get(name)
+        found = {**model.tried, **model.serving} if model else {}
+        return [found[number] for number in sorted(found, reverse=True)]
+
+    def error(self, name: str) -> str:
+        """Returns what is wrong with a model's directory or labels, if anything is."""
+        model = self._models.get(name)
+        return model.error if model else ""
 
     def versions(self, name: str, version: int | None = None) -> list[Version]:
         """Returns the versions that were tried, newest first, or the one asked for.

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import errno
 import functools
 import json
@@ -114,7 +115,8 @@ def _stand_in(models: Repository, observed: tuple, config: Config) -> Iterator[N
     """Answers on both ports that the models are being loaded, and that the server lives."""
     grpc = None if config.grpc_port is None else grpc_server.start(models, config, observed[0])
     try:
-        with _answering(models, observed, config):
+        # A client that is slow to be told so must not keep the fronts from being looked after.
+        with _answering(models, observed, dataclasses.replace(config, drain=min(config.drain, 1))):
             yield
     finally:
         if grpc:
@@ -188,7 +190,7 @@ async def _serve(
                 "models": served(models),
                 "refused": models.refused(),
             }
-            print(ready_line(ready, as_json), flush=True)
+            print(ready_line(ready, as_json) + "\n", end="", flush=True)  # in one piece
             await waiting
     finally:
         http.stop()

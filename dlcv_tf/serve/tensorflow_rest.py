@@ -141,7 +141,7 @@ def _metadata(model: Model) -> Answer:
 
 def _list(models: Repository) -> Answer:
     statuses = {
-        name: tensorflow_messages.model_status(models.versions(name)) for name in models.names()
+        name: tensorflow_messages.model_status(models.tried(name)) for name in models.names()
     }
     listed = [{"name": name, **_to_dict(status)} for name, status in statuses.items()]
     return Answer(json.dumps({"models": listed}, indent=1).encode())

@@ -256,7 +256,7 @@ def test_a_body_without_an_end_is_cut_off(models):
 
 
 def test_large_requests_wait_in_turn_and_small_ones_do_not():
-    allowance = memory.Allowance(limit=100, small=10)
+    allowance = memory.Allowance(limit=100, small=10, most_waiting=9)
     order, may_end = [], threading.Event()
 
     def take(name: str, amount: int) -> None:
@@ -334,3 +334,26 @@ def test_messages_that_wait_are_no_more_than_a_few(models, monkeypatch):
         assert ask() == "UNAVAILABLE"
         may_end.set()
         assert {each.result() for each in waiting} == {ask()} == {"INVALID_ARGUMENT"}
+
+
+def test_large_requests_that_wait_leave_threads_to_small_ones():
+    allowance, may_end = memory.Allowance(limit=100, small=10, most_waiting=2), threading.Event()
+
+    def take(amount: int) -> None:
+        with allowance.hold(amount, Call()):
+            may_end.wait(10)
+
+    threads = [threading.Thread(target=take, args=(90,)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    last = time.monotonic() + 10
+    while allowance._waiting < 2 and time.monotonic() < last:
+        time.sleep(0.005)
+    with pytest.raises(ServingError, match="too many large requests wait") as caught:
+        take(90)
+    assert caught.value.code == Code.UNAVAILABLE
+    may_end.set()
+    take(5)
+    for thread in threads:
+        thread.join(10)
+    take(90)

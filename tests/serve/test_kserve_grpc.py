@@ -37,6 +37,13 @@ def infer_input(name="images", array=PICTURES, datatype="UINT8"):
 # The stock client -------------------------------------------------------------------------------
 
 
+def test_the_parameter_timeout_shortens_the_deadline(client, stock):
+    with pytest.raises(triton.InferenceServerException, match="deadline") as caught:
+        stock.infer("tiny", [infer_input()], timeout=1)  # microseconds
+    assert caught.value.status() == "StatusCode.DEADLINE_EXCEEDED"
+    assert stock.infer("tiny", [infer_input()], timeout=10_000_000)
+
+
 def test_server_and_models(stock):
     assert stock.is_server_live() and stock.is_server_ready()
     assert stock.is_model_ready("tiny") and stock.is_model_ready("tiny", "10")

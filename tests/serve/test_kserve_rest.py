@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 
+import httpx
 import numpy as np
 import pytest
 import tritonclient.grpc
 import tritonclient.http
 
+from dlcv_tf.serve import server
 from tests.artifact import tiny
 
 IMAGES = np.stack([tiny.ramp(4, 5), tiny.ramp(4, 5)[::-1]])
@@ -59,3 +61,20 @@ def test_dlcv_serve_answers_on_both_ports_and_ends_on_sigterm(tmp_path):
         process.kill()
         process.stdout.close()
         process.wait()
+
+
+def test_a_model_without_versions_is_listed_beside_the_others(tmp_path):
+    tiny.artifact(tmp_path, "net", 1)
+    config = tmp_path / "models.config"
+    entries = ('name: "net" base_path: "net"', 'name: "lost" base_path: "nowhere"')
+    listed = " ".join(f"config {{ {entry} }}" for entry in entries)
+    config.write_text(f"model_config_list {{ {listed} }}")
+    with server.running(tmp_path, models_config=str(config)) as url:
+        lost, net = httpx.post(url + "/v2/repository/index").json()
+        assert (net["name"], net["version"], net["state"]) == ("net", "1", "READY")
+        assert (lost["name"], lost["state"]) == ("lost", "UNAVAILABLE")
+        assert "Could not find base path" in lost["reason"]
+        assert len(httpx.post(url + "/v2/repository/index", json={"ready": True}).json()) == 1
+        models = httpx.get(url + "/v1/models").json()["models"]
+        assert [len(model["model_version_status"]) for model in models] == [0, 1]
+        assert httpx.get(url + "/v2/health/ready").status_code == 503

@@ -7,6 +7,7 @@ import pytest
 from dlcv_tf.errors import InputError
 from dlcv_tf.serve.config import Config
 from dlcv_tf.serve.errors import Code, ServingError
+from dlcv_tf.serve.model import Model
 from dlcv_tf.serve.repository import Repository
 from tests.artifact import tiny
 
@@ -146,4 +147,18 @@ def test_an_unloaded_model_keeps_nobody_from_being_ready(tmp_path):
     assert not repository.ready
     repository.unload_model("broken")
     assert repository.ready
+    repository.close()
+
+
+def test_what_is_being_tried_again_makes_nobody_ready(tmp_path, monkeypatch):
+    tiny.artifact(tmp_path, "net", 1)
+    broken = tiny.artifact(tmp_path, "broken", 1)
+    good = (broken / "model.onnx").read_bytes()
+    file_lost(broken)
+    repository, seen = load(tmp_path), []
+    (broken / "model.onnx").write_bytes(good)
+    warm_up = Model.warm_up
+    monkeypatch.setattr(Model, "warm_up", lambda m: (seen.append(repository.ready), warm_up(m)))
+    repository.look()
+    assert seen == [False] and repository.ready
     repository.close()

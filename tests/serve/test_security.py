@@ -248,6 +248,11 @@ def test_pages_of_other_origins_change_nothing(tmp_path, cors):
             assert post(PREDICT, "same-origin") == post(PREDICT, "none") == 200
             for site in ("cross-site", "same-site"):
                 assert post(PREDICT, site) == (200 if cors else 403)
+            # Over plain HTTP to another machine, browsers tell the origin alone.
+            own, other = (dict(origin=each) for each in (base, "http://elsewhere.example"))
+            assert client.post(PREDICT, content=BODY, headers=own).status_code == 200
+            answered = client.post(PREDICT, content=BODY, headers=other).status_code
+            assert answered == (200 if cors else 403)
             assert post("/v2/repository/models/tiny/unload", "cross-site") == (200 if cors else 403)
             assert client.get("/v2/models/tiny/ready").status_code == (404 if cors else 200)
 
