@@ -6,6 +6,7 @@ The graph twins of these functions are in `dlcv_tf/ops/images.py`.
 import io
 import logging
 import struct
+import warnings
 
 import numpy as np
 from PIL import Image, PngImagePlugin
@@ -17,8 +18,10 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 MAX_PIXELS = 50_000_000
 # What the texts in one PNG file unfold to: Pillow's 64 MB are much for a file of 64 KB.
 PngImagePlugin.MAX_TEXT_MEMORY = 4 * 2**20
-# What is wrong with a file is told to whoever sent it, not to the log as well.
+# What is wrong with a file is told to whoever sent it, not to the log as well. Warnings would also
+# be kept, each text of them, for as long as the process runs.
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
+warnings.filterwarnings("ignore", module=r"PIL\.")
 ORIENTATION_TAG = 0x0112  # EXIF 2.3, section 4.6.4
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

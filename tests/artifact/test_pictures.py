@@ -2,6 +2,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -180,6 +182,25 @@ def test_a_truncated_picture_is_refused(format, part):
     data = tiny.encoded(noise, format)
     with pytest.raises(PictureError):
         pictures.decode(data[: int(len(data) * part)])
+
+
+def test_damaged_files_leave_no_warnings_behind():
+    """Python keeps each text it has warned with, and a client can think of any number of them."""
+    program = """
+import io
+from PIL import Image, TiffImagePlugin
+from dlcv_tf.artifact import pictures
+file = io.BytesIO()
+Image.new("RGB", (7, 5)).save(file, "TIFF")
+for size in range(100, 160):
+    try:
+        pictures.decode(file.getvalue()[:size])
+    except pictures.PictureError:
+        pass
+print(getattr(TiffImagePlugin, "__warningregistry__", {}).keys() - {"version"})
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "set()\n", "")
 
 
 def test_a_damaged_file_says_nothing_to_the_log(caplog):

@@ -75,14 +75,14 @@ def ask_grpc(channel: grpc.Channel, shade: int) -> tuple[list, list]:
 
 
 def test_a_hundred_requests_under_way_are_answered(slow):
-    process, line = slow(1.5)
+    process, line = slow(3.0)
     with (
         grpc.insecure_channel(line["grpc"]) as channel,
         concurrent.futures.ThreadPoolExecutor(100) as threads,
     ):
         asked = [threads.submit(ask_http, line["rest"], shade) for shade in range(50)]
         asked += [threads.submit(ask_grpc, channel, shade) for shade in range(50)]
-        time.sleep(0.9)  # the first of them waits for others for one and a half seconds
+        time.sleep(0.9)  # the first of them waits for others for three seconds
         assert not any(future.done() for future in asked)
         process.send_signal(signal.SIGTERM)
         for future in asked:
