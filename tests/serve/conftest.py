@@ -2,6 +2,7 @@
 
 import pathlib
 import shutil
+import subprocess
 
 import httpx
 import pytest
@@ -48,3 +49,17 @@ def browser():
         launched = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield launched
         launched.close()
+
+
+@pytest.fixture(scope="session")
+def tls(tmp_path_factory):
+    """Files of a certificate for 127.0.0.1, signed by itself, and of its key."""
+    directory = tmp_path_factory.mktemp("tls")
+    certificate, key = str(directory / "certificate.pem"), str(directory / "key.pem")
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    try:
+        subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, timeout=60)
+    except FileNotFoundError:
+        pytest.skip("openssl, which makes the certificate, is not installed")
+    return certificate, key

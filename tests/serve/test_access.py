@@ -2,7 +2,6 @@
 
 import json
 import ssl
-import subprocess
 
 import httpx
 import pytest
@@ -38,14 +37,8 @@ def test_the_token_guards_all_but_health(models):
         assert client.get("/v2/health/ready").status_code == 200
 
 
-def test_tls(models, tmp_path):
-    certificate, key = str(tmp_path / "certificate.pem"), str(tmp_path / "key.pem")
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-    command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
-    try:
-        subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, timeout=60)
-    except FileNotFoundError:
-        pytest.skip("openssl, which makes the certificate, is not installed")
+def test_tls(models, tls):
+    certificate, key = tls
     trusted = ssl.create_default_context(cafile=certificate)
     options = {"tls_certificate": certificate, "tls_key": key}
     with server.running(models, **options) as url:

@@ -345,14 +345,8 @@ def test_the_timeout_is_that_of_the_whole_call(kind):
 
 
 @KINDS
-def test_token_and_tls(kind, models, tmp_path):
-    certificate, key = str(tmp_path / "certificate.pem"), str(tmp_path / "key.pem")
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-    command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
-    try:
-        subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, timeout=60)
-    except FileNotFoundError:
-        pytest.skip("openssl, which makes the certificate, is not installed")
+def test_token_and_tls(kind, models, tls):
+    certificate, key = tls
     options = {"token": "s3cret", "tls_certificate": certificate, "tls_key": key}
     with server.running(models, **options) as url:
         with opened(kind, url, ca=certificate, token="s3cret") as call:
