@@ -241,6 +241,7 @@ class Server:
         """Serves the application on a free port."""
         with server.bind("127.0.0.1", 0) as listener:
             http = http_server.Server(self._app, self.config)
+            logging.getLogger("uvicorn.error").addHandler(self.log)  # it tells its parents nothing
             thread = threading.Thread(target=http.run, args=([listener],), daemon=True)
             thread.start()
             yield listener.getsockname()[1]

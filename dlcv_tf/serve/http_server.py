@@ -38,8 +38,14 @@ class Connection(HttpToolsProtocol):
         self._unparsed = 0  # bytes since the last request was complete
         self._is_draining = False
         self._unread, self._stalled = 0, 0.0
+        self._cycles = []  # requests that are answered or wait for their turn
         if len(self.connections) > self._limit and not shed(self.connections, self):
             self.refuse(503, f"{self._limit} connections are open: try again later")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Ends the connection."""
+        super().connection_lost(exc)
+        self._let_go()
 
     def data_received(self, data: bytes) -> None:
         """Parses what came, unless the header gets too large."""
@@ -66,6 +72,8 @@ class Connection(HttpToolsProtocol):
         """Starts to answer a request; the last one of the connection during a drain."""
         self.due = math.inf
         super().on_headers_complete()
+        self._cycles = [each for each in self._cycles if not each.response_complete]
+        self._cycles.append(self.cycle)
         if self._is_draining:
             self.cycle.keep_alive = False
 
@@ -109,6 +117,11 @@ class Connection(HttpToolsProtocol):
         else:
             self.transport.close()
 
+    def send_400_response(self, msg: str) -> None:
+        """Refuses what is no HTTP, in uvicorn's words."""
+        self._let_go()
+        self.refuse(400, msg)
+
     def refuse(self, status: int, message: str) -> None:
         """Answers without a request, and closes."""
         body = json.dumps({"error": message}).encode()
@@ -120,6 +133,13 @@ class Connection(HttpToolsProtocol):
             + b"content-length: %d\r\n\r\n%b" % (len(body), body)
         )
         self.transport.close()
+
+    def _let_go(self) -> None:
+        """Tells all requests that nobody reads their answers; uvicorn tells the last one alone."""
+        for cycle in self._cycles:
+            if not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
 
     def _rest(self) -> None:
         self._unparsed = 0

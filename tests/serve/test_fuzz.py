@@ -6,6 +6,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import time
 
 import httpx
 import pytest
@@ -178,6 +179,20 @@ def test_half_a_surrogate_pair_does_not_end_the_request_log(models_dir, tmp_path
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert [line["code"] for line in lines] == ["INVALID_ARGUMENT"] * 2
     assert '"?"' in lines[0]["error"]
+
+
+def test_what_is_no_http_behind_a_request(tool, watched):
+    """The answer to the request was written to a closed connection: a traceback in the log."""
+    good = next(each for each in tool.TARGETS["wire"].good() if b":predict" in each.data)
+    for _ in range(8):
+        bad = tool.fuzz_requests.Wire(good.data + b"\0\r\n\r\n")
+        watched.send(bad)
+    head, _, body = watched.server.wire(bad.data).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ") and b"content-type: application/json" in head
+    assert json.loads(body) == {"error": "Invalid HTTP request received."}
+    time.sleep(0.2)
+    watched.server.log.raise_first()
+    watched.send(good)
 
 
 @pytest.mark.parametrize("parameters", [5, [7], "config", {"config": 3}])
